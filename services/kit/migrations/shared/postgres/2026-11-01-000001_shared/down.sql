@@ -1,0 +1,4 @@
+DROP TABLE revocation;
+DROP TABLE request;
+DROP TABLE event_cursor;
+DROP TABLE event_log;

@@ -1,0 +1,64 @@
+//! Who calls, and whether he may.
+//!
+//! Each method says in the proto who may call it (`rapport.access.v1.allow`); [`AccessLayer`] reads
+//! that from the descriptor set and enforces it before the method runs. A method that says nothing
+//! is refused to all (SPEC 59). What a caller may see of a Brand's data is decided by the method,
+//! which finds the [`Principal`] in the request's extensions.
+
+mod layer;
+mod principal;
+mod revocation;
+mod rule;
+mod token;
+
+use secrecy::{ExposeSecret, SecretString};
+use tonic::{
+    Request, Status,
+    metadata::MetadataValue,
+    service::{Interceptor, interceptor::InterceptedService},
+    transport::Channel,
+};
+
+pub use layer::AccessLayer;
+pub use principal::{Principal, Subject, principal};
+pub use revocation::{Revocations, keep as keep_revocations};
+pub use rule::Rules;
+pub use token::{Claims, ISSUER, KeySet, TokenVerifier};
+
+/// A channel to another service of the suite, with the suite's credential.
+pub type SuiteChannel = InterceptedService<Channel, SuiteCredential>;
+
+/// Adds the suite's secret to calls among the services.
+#[derive(Clone)]
+pub struct SuiteCredential {
+    authorization: MetadataValue<tonic::metadata::Ascii>,
+}
+
+/// A suite secret with characters that no header may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the suite secret holds characters that a header cannot carry")]
+pub struct InvalidSuiteSecret;
+
+impl SuiteCredential {
+    /// Returns the credential that presents `secret`.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidSuiteSecret`] when a header cannot carry it.
+    pub fn new(secret: &SecretString) -> Result<Self, InvalidSuiteSecret> {
+        let mut authorization: MetadataValue<_> = format!("Bearer {}", secret.expose_secret())
+            .parse()
+            .map_err(|_| InvalidSuiteSecret)?;
+        authorization.set_sensitive(true);
+        Ok(Self { authorization })
+    }
+}
+
+impl Interceptor for SuiteCredential {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        request
+            .metadata_mut()
+            .insert("authorization", self.authorization.clone());
+        Ok(request)
+    }
+}

@@ -1,0 +1,218 @@
+//! Access tokens: short JWTs that identity signs (RFC 7519, EdDSA) and every service verifies by itself.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+use domain::id::BrandId;
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
+use quick_cache::sync::Cache;
+use rapport_proto::{
+    access::v1::Caller,
+    identity::v1::{GetKeySetRequest, JsonWebKey, session_service_client::SessionServiceClient},
+};
+use serde::{Deserialize, Serialize};
+use tokio::{sync::Mutex, time::Instant};
+use tonic::transport::Channel;
+use uuid::Uuid;
+
+use super::{Principal, Revocations, Subject};
+use crate::{clock::Clock, error::CallError, secret};
+
+/// Who signs access tokens: the `iss` claim.
+pub const ISSUER: &str = "rapport-identity";
+
+/// How many verified tokens are remembered.
+const REMEMBERED: usize = 16_384;
+/// How long identity is left alone after its key set was fetched.
+const FETCH_COOLDOWN: Duration = Duration::from_secs(1);
+
+/// What an access token says.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Claims {
+    /// [`ISSUER`].
+    pub iss: String,
+    /// The account, Member or API key.
+    pub sub: Uuid,
+    /// The Brand.
+    pub brand: String,
+    /// `TEMPORARY`, `CLIENT`, `MEMBER` or `SERVICE`.
+    pub kind: String,
+    /// The session; absent for services.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sid: Option<Uuid>,
+    /// The subject's session epoch; tokens of an older one are refused.
+    pub epoch: i64,
+    /// The client account's link revision (SPEC 54).
+    #[serde(default)]
+    pub link_revision: i64,
+    /// A service's scopes, as numbers of `rapport.access.v1.Scope`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scopes: Vec<i32>,
+    /// When it was issued, in seconds since 1970.
+    pub iat: i64,
+    /// When it expires, in seconds since 1970.
+    pub exp: i64,
+}
+
+impl Claims {
+    fn principal(&self) -> Option<Principal> {
+        let brand_id = BrandId::parse(&self.brand).ok()?;
+        let principal = match Caller::from_str_name(&format!("CALLER_{}", self.kind))? {
+            Caller::Temporary => Principal::Temporary(self.subject(brand_id)?),
+            Caller::Client => Principal::Client(self.subject(brand_id)?),
+            Caller::Member => Principal::Member(self.subject(brand_id)?),
+            Caller::Service => Principal::Service {
+                brand_id,
+                key_id: self.sub.into(),
+                scopes: self.scopes.iter().copied().collect(),
+            },
+            Caller::Unspecified | Caller::Anonymous | Caller::Operator | Caller::Suite => {
+                return None;
+            }
+        };
+        Some(principal)
+    }
+
+    fn subject<Id: From<Uuid>>(&self, brand_id: BrandId) -> Option<Subject<Id>> {
+        Some(Subject {
+            brand_id,
+            id: self.sub.into(),
+            session_id: self.sid?.into(),
+            link_revision: self.link_revision,
+        })
+    }
+}
+
+/// The public keys that access tokens are verified with, by `kid`; clones share them.
+#[derive(Clone, Default)]
+pub struct KeySet(Arc<RwLock<HashMap<String, DecodingKey>>>);
+
+impl KeySet {
+    /// Replaces the keys: OKP keys on Ed25519 (RFC 8037); others are left out.
+    pub fn replace(&self, keys: &[JsonWebKey]) {
+        let keys = keys
+            .iter()
+            .filter(|key| key.kty == "OKP" && key.crv == "Ed25519")
+            .filter_map(|key| {
+                Some((
+                    key.kid.clone(),
+                    DecodingKey::from_ed_components(&key.x).ok()?,
+                ))
+            })
+            .collect();
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = keys;
+    }
+
+    fn get(&self, kid: &str) -> Option<DecodingKey> {
+        let keys = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        keys.get(kid).cloned()
+    }
+}
+
+/// Verifies access tokens, and remembers those it has verified until they expire.
+pub struct TokenVerifier {
+    keys: KeySet,
+    /// Where to ask for keys that are not known yet; identity itself has them all.
+    identity: Option<SessionServiceClient<Channel>>,
+    last_fetch: Mutex<Option<Instant>>,
+    verified: Cache<[u8; 32], Arc<Claims>>,
+    revocations: Revocations,
+    clock: Clock,
+}
+
+impl TokenVerifier {
+    /// Returns a verifier over `keys`, which it fetches from `identity` where that is given.
+    pub fn new(
+        keys: KeySet,
+        identity: Option<SessionServiceClient<Channel>>,
+        revocations: Revocations,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            keys,
+            identity,
+            last_fetch: Mutex::new(None),
+            verified: Cache::new(REMEMBERED),
+            revocations,
+            clock,
+        }
+    }
+
+    /// Returns the caller that a token speaks for.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::Unauthenticated`] when it is forged, expired or revoked;
+    /// [`CallError::IdentityUnavailable`] when that cannot be told, because identity has been silent
+    /// for too long (SPEC 59) or its keys cannot be had.
+    pub async fn verify(&self, token: &str) -> Result<Principal, CallError> {
+        let now = self.clock.now();
+        let digest = secret::token_digest(token);
+        let claims = match self.verified.get(&digest) {
+            Some(claims) => claims,
+            None => {
+                let claims = Arc::new(self.verify_anew(token).await?);
+                self.verified.insert(digest, Arc::clone(&claims));
+                claims
+            }
+        };
+        if is_expired(&claims, now) {
+            return Err(CallError::Unauthenticated);
+        }
+        if !self.revocations.is_current() {
+            return Err(CallError::IdentityUnavailable);
+        }
+        let principal = claims.principal().ok_or(CallError::Unauthenticated)?;
+        if self.revocations.is_revoked(&claims) {
+            return Err(CallError::Unauthenticated);
+        }
+        Ok(principal)
+    }
+
+    async fn verify_anew(&self, token: &str) -> Result<Claims, CallError> {
+        let header = decode_header(token).map_err(|_| CallError::Unauthenticated)?;
+        let kid = header.kid.ok_or(CallError::Unauthenticated)?;
+        let key = match self.keys.get(&kid) {
+            Some(key) => key,
+            None => {
+                self.fetch_keys().await?;
+                self.keys.get(&kid).ok_or(CallError::Unauthenticated)?
+            }
+        };
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        validation.set_issuer(&[ISSUER]);
+        validation.set_required_spec_claims(&["exp", "iss", "sub"]);
+        // Expiry is checked on each use, in the time of the service's own clock.
+        validation.validate_exp = false;
+        decode::<Claims>(token, &key, &validation)
+            .map(|data| data.claims)
+            .map_err(|_| CallError::Unauthenticated)
+    }
+
+    /// Fetches the key set, once for all who wait, and not again within the cooldown.
+    async fn fetch_keys(&self) -> Result<(), CallError> {
+        let Some(identity) = &self.identity else {
+            return Ok(());
+        };
+        let mut last_fetch = self.last_fetch.lock().await;
+        if last_fetch.is_some_and(|last| last.elapsed() < FETCH_COOLDOWN) {
+            return Ok(());
+        }
+        let response = identity.clone().get_key_set(GetKeySetRequest {}).await;
+        let response = response.map_err(|status| {
+            tracing::warn!(%status, "identity's key set cannot be had");
+            CallError::IdentityUnavailable
+        })?;
+        self.keys.replace(&response.into_inner().keys);
+        *last_fetch = Some(Instant::now());
+        Ok(())
+    }
+}
+
+fn is_expired(claims: &Claims, now: DateTime<Utc>) -> bool {
+    now.timestamp() >= claims.exp
+}

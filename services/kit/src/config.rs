@@ -1,0 +1,351 @@
+//! What a service has to be told: where it listens, its database, its peers, its secrets.
+//!
+//! In development mode, the default, missing secrets are made and kept in the data folder, and the
+//! service listens on loopback alone. In production every secret is given, and a missing one is a
+//! usage error.
+
+use std::{
+    fs,
+    io::Write,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use clap::{Args, ValueEnum};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    clock::Clock,
+    db::DatabaseUrl,
+    secret::{EmailDigestKey, Key, SealingKey},
+    telemetry::LogFormat,
+};
+
+const SECRETS_FILE: &str = "development-secrets.json";
+
+/// How much a start forgives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// Makes missing secrets, and listens on loopback only.
+    Development,
+    /// Takes nothing for granted.
+    Production,
+}
+
+/// The flags that every service takes; each has an environment variable.
+#[derive(Args, Clone, Debug)]
+pub struct SuiteArgs {
+    /// How much a start forgives.
+    #[arg(long, env = "RAPPORT_MODE", value_enum, default_value = "development")]
+    pub mode: Mode,
+    /// Folder of the SQLite databases and, in development, of the secrets that were made.
+    #[arg(long, env = "RAPPORT_DATA_DIR", default_value = ".rapport")]
+    pub data_dir: PathBuf,
+    /// Where identity listens, or is found by the others.
+    #[arg(long, env = "RAPPORT_IDENTITY_ADDR", default_value = "127.0.0.1:50051")]
+    pub identity_addr: String,
+    /// Where chat listens, or is found by the others.
+    #[arg(long, env = "RAPPORT_CHAT_ADDR", default_value = "127.0.0.1:50052")]
+    pub chat_addr: String,
+    /// Where attribution listens, or is found by the others.
+    #[arg(
+        long,
+        env = "RAPPORT_ATTRIBUTION_ADDR",
+        default_value = "127.0.0.1:50053"
+    )]
+    pub attribution_addr: String,
+    /// identity's database: postgres://… or sqlite://FILE [default: a file in the data folder].
+    #[arg(long, env = "RAPPORT_IDENTITY_DATABASE_URL", hide_env_values = true)]
+    pub identity_database_url: Option<DatabaseUrl>,
+    /// chat's database: postgres://… or sqlite://FILE [default: a file in the data folder].
+    #[arg(long, env = "RAPPORT_CHAT_DATABASE_URL", hide_env_values = true)]
+    pub chat_database_url: Option<DatabaseUrl>,
+    /// attribution's database: postgres://… or sqlite://FILE [default: a file in the data folder].
+    #[arg(long, env = "RAPPORT_ATTRIBUTION_DATABASE_URL", hide_env_values = true)]
+    pub attribution_database_url: Option<DatabaseUrl>,
+    /// Key that encrypts secrets at rest, 32 bytes in base64url.
+    #[arg(long, env = "RAPPORT_ENCRYPTION_KEY", hide_env_values = true)]
+    pub encryption_key: Option<SecretString>,
+    /// Key that turns e-mails into digests, 32 bytes in base64url; the same for all services, for ever.
+    #[arg(long, env = "RAPPORT_EMAIL_DIGEST_KEY", hide_env_values = true)]
+    pub email_digest_key: Option<SecretString>,
+    /// Secret that the three services show each other.
+    #[arg(long, env = "RAPPORT_SUITE_SECRET", hide_env_values = true)]
+    pub suite_secret: Option<SecretString>,
+    /// Credential of the operator, who makes Brands.
+    #[arg(long, env = "RAPPORT_OPERATOR_TOKEN", hide_env_values = true)]
+    pub operator_token: Option<SecretString>,
+    /// Seconds without word from identity after which a service no longer trusts what it knows.
+    #[arg(
+        long,
+        env = "RAPPORT_IDENTITY_SILENCE_LIMIT_SECONDS",
+        default_value_t = 30
+    )]
+    pub identity_silence_limit_seconds: u64,
+    /// How log lines look.
+    #[arg(long, env = "RAPPORT_LOG_FORMAT", value_enum, default_value = "auto")]
+    pub log_format: LogFormat,
+    /// What is logged, in the syntax of RUST_LOG.
+    #[arg(long, env = "RAPPORT_LOG", default_value = "info")]
+    pub log: String,
+}
+
+/// The services of the suite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServiceName {
+    /// Who is who.
+    Identity,
+    /// Chatrooms and messages.
+    Chat,
+    /// Orders and credit.
+    Attribution,
+}
+
+impl ServiceName {
+    /// Returns the name as commands, files and folders spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Identity => "identity",
+            Self::Chat => "chat",
+            Self::Attribution => "attribution",
+        }
+    }
+}
+
+/// The secrets of an installation.
+#[derive(Clone, Debug)]
+pub struct Secrets {
+    /// Encrypts secrets at rest.
+    pub sealing_key: SealingKey,
+    /// Turns e-mails into digests.
+    pub email_digest_key: EmailDigestKey,
+    /// What the services show each other.
+    pub suite_secret: SecretString,
+    /// The operator's credential; without one there is no operator.
+    pub operator_token: Option<SecretString>,
+}
+
+/// All that one service needs for its start.
+#[derive(Clone)]
+pub struct ServiceConfig {
+    /// Where to listen; port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// The service's own database.
+    pub database: DatabaseUrl,
+    /// Where the peers are, as `http://HOST:PORT`.
+    pub peers: Peers,
+    /// The installation's secrets.
+    pub secrets: Secrets,
+    /// The present.
+    pub clock: Clock,
+    /// How long identity may be silent (SPEC 59).
+    pub identity_silence_limit: Duration,
+}
+
+/// Where the services find each other, as URIs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Peers {
+    /// identity.
+    pub identity: String,
+    /// chat.
+    pub chat: String,
+    /// attribution.
+    pub attribution: String,
+}
+
+/// A configuration that no service can start with.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A required setting is missing in production.
+    #[error("{setting} is required in production mode")]
+    Missing {
+        /// The environment variable.
+        setting: &'static str,
+    },
+    /// A setting has a value that it cannot have.
+    #[error("{setting}: {problem}")]
+    Invalid {
+        /// The environment variable.
+        setting: &'static str,
+        /// What is wrong, without the value where it is secret.
+        problem: String,
+    },
+    /// The data folder cannot be used.
+    #[error("the data folder {folder} cannot be used")]
+    DataDir {
+        /// The folder.
+        folder: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl SuiteArgs {
+    /// Returns the configuration of one service.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] says which setting is missing or wrong.
+    pub fn service(
+        &self,
+        name: ServiceName,
+        secrets: Secrets,
+    ) -> Result<ServiceConfig, ConfigError> {
+        let (setting, addr, database) = match name {
+            ServiceName::Identity => (
+                "RAPPORT_IDENTITY_ADDR",
+                &self.identity_addr,
+                &self.identity_database_url,
+            ),
+            ServiceName::Chat => (
+                "RAPPORT_CHAT_ADDR",
+                &self.chat_addr,
+                &self.chat_database_url,
+            ),
+            ServiceName::Attribution => (
+                "RAPPORT_ATTRIBUTION_ADDR",
+                &self.attribution_addr,
+                &self.attribution_database_url,
+            ),
+        };
+        let listen: SocketAddr = addr.parse().map_err(|_| ConfigError::Invalid {
+            setting,
+            problem: format!("{addr} is not an address and port to listen on"),
+        })?;
+        if !listen.ip().is_loopback() {
+            return Err(ConfigError::Invalid {
+                setting,
+                problem: format!("{addr} is not on loopback, and calls are not encrypted yet"),
+            });
+        }
+        let file = || {
+            let file = format!("{}.sqlite3", name.as_str());
+            DatabaseUrl::Sqlite(self.data_dir.join(file))
+        };
+        Ok(ServiceConfig {
+            listen,
+            database: database.clone().unwrap_or_else(file),
+            peers: Peers {
+                identity: format!("http://{}", self.identity_addr),
+                chat: format!("http://{}", self.chat_addr),
+                attribution: format!("http://{}", self.attribution_addr),
+            },
+            secrets,
+            clock: Clock::system(),
+            identity_silence_limit: Duration::from_secs(self.identity_silence_limit_seconds),
+        })
+    }
+
+    /// Returns the installation's secrets; in development mode makes the missing ones, and keeps
+    /// them in the data folder, readable by its owner alone.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] says which secret is missing or malformed, or why the folder cannot be used.
+    pub fn secrets(&self) -> Result<Secrets, ConfigError> {
+        let made = match self.mode {
+            Mode::Development => Some(DevelopmentSecrets::load_or_make(&self.data_dir)?),
+            Mode::Production => None,
+        };
+        let pick = |setting, given: &Option<SecretString>, made: Option<&String>| {
+            given
+                .clone()
+                .or_else(|| made.map(|made| made.as_str().into()))
+                .ok_or(ConfigError::Missing { setting })
+        };
+        let made = made.as_ref();
+        let encryption_key = pick(
+            "RAPPORT_ENCRYPTION_KEY",
+            &self.encryption_key,
+            made.map(|made| &made.encryption_key),
+        )?;
+        let email_digest_key = pick(
+            "RAPPORT_EMAIL_DIGEST_KEY",
+            &self.email_digest_key,
+            made.map(|made| &made.email_digest_key),
+        )?;
+        let suite_secret = pick(
+            "RAPPORT_SUITE_SECRET",
+            &self.suite_secret,
+            made.map(|made| &made.suite_secret),
+        )?;
+        Ok(Secrets {
+            sealing_key: SealingKey::new(key("RAPPORT_ENCRYPTION_KEY", &encryption_key)?),
+            email_digest_key: EmailDigestKey::new(key(
+                "RAPPORT_EMAIL_DIGEST_KEY",
+                &email_digest_key,
+            )?),
+            suite_secret,
+            operator_token: self
+                .operator_token
+                .clone()
+                .or_else(|| made.map(|made| made.operator_token.as_str().into())),
+        })
+    }
+}
+
+fn key(setting: &'static str, text: &SecretString) -> Result<Key, ConfigError> {
+    text.expose_secret()
+        .parse()
+        .map_err(|error: crate::secret::InvalidKey| ConfigError::Invalid {
+            setting,
+            problem: error.to_string(),
+        })
+}
+
+/// The secrets that a first start in development mode makes.
+#[derive(Deserialize, Serialize)]
+struct DevelopmentSecrets {
+    encryption_key: String,
+    email_digest_key: String,
+    suite_secret: String,
+    operator_token: String,
+}
+
+impl DevelopmentSecrets {
+    fn load_or_make(folder: &Path) -> Result<Self, ConfigError> {
+        let failed = |source| ConfigError::DataDir {
+            folder: folder.to_owned(),
+            source,
+        };
+        fs::create_dir_all(folder).map_err(failed)?;
+        let file = folder.join(SECRETS_FILE);
+        match fs::read(&file) {
+            Ok(json) => serde_json::from_slice(&json).map_err(|_| ConfigError::Invalid {
+                setting: "RAPPORT_DATA_DIR",
+                problem: format!(
+                    "{} is not the file that a first start makes",
+                    file.display()
+                ),
+            }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let made = Self::make();
+                made.save(&file).map_err(failed)?;
+                Ok(made)
+            }
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    fn make() -> Self {
+        let random = || Key::random().to_text().expose_secret().to_owned();
+        Self {
+            encryption_key: random(),
+            email_digest_key: random(),
+            suite_secret: random(),
+            operator_token: random(),
+        }
+    }
+
+    fn save(&self, file: &Path) -> std::io::Result<()> {
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let json = serde_json::to_vec_pretty(self).map_err(std::io::Error::other)?;
+        options.open(file)?.write_all(&json)
+    }
+}

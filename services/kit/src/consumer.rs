@@ -1,0 +1,200 @@
+//! Reads the event log of another service and applies it to one's own database.
+//!
+//! The cursor moves in the transaction of the effects, so each event is applied at least once and
+//! its effects are those of once; it says only where to resume, never what is known.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, upsert::excluded};
+use diesel_async::RunQueryDsl;
+use futures_util::{StreamExt, future::BoxFuture, stream::BoxStream};
+use rapport_proto::{
+    chat::v1::{self as chat, message_event_service_client::MessageEventServiceClient},
+    identity::v1::{self as identity, link_service_client::LinkServiceClient},
+};
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+use crate::{
+    access::SuiteChannel,
+    clock::Clock,
+    db::{Connection, Db, Sql, StoreError, schema::event_cursor},
+    event_log::Batch,
+    query,
+};
+
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+const LAST_RETRY: Duration = Duration::from_secs(5);
+/// A log that sends nothing for so long, not even a heartbeat, is connected to anew.
+const SILENCE_LIMIT: Duration = Duration::from_secs(15);
+
+/// The log of another service.
+#[derive(Clone)]
+pub enum EventSource {
+    /// Accounts, links, sessions, Members, Brands.
+    Identity(LinkServiceClient<SuiteChannel>),
+    /// Chatrooms and messages.
+    Chat(MessageEventServiceClient<SuiteChannel>),
+}
+
+impl EventSource {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Identity(_) => "identity",
+            Self::Chat(_) => "chat",
+        }
+    }
+
+    async fn watch(
+        &self,
+        resume_position: String,
+    ) -> Result<BoxStream<'static, Result<Batch, Status>>, Status> {
+        match self {
+            Self::Identity(client) => {
+                let request = identity::WatchEventsRequest {
+                    resume_position,
+                    ..Default::default()
+                };
+                let stream = client.clone().watch_events(request).await?.into_inner();
+                Ok(stream.map(|response| response.map(Batch::from)).boxed())
+            }
+            Self::Chat(client) => {
+                let request = chat::WatchEventsRequest {
+                    resume_position,
+                    ..Default::default()
+                };
+                let stream = client.clone().watch_events(request).await?.into_inner();
+                Ok(stream.map(|response| response.map(Batch::from)).boxed())
+            }
+        }
+    }
+}
+
+/// Applies the events of a batch in the transaction of `connection`.
+///
+/// It must not depend on the order of events nor on how often it sees one: each carries the whole
+/// state of its subject and a revision, and the greatest wins (SPEC 51).
+pub type Apply = for<'a> fn(
+    &'a mut Connection,
+    &'a Batch,
+    DateTime<Utc>,
+) -> BoxFuture<'a, Result<(), StoreError>>;
+
+/// Follows a log until `shutdown`: applies each batch, then lets `observe` see it.
+///
+/// `observe` is for what the process remembers besides its database, and for waking those who wait;
+/// heartbeats, which hold no events, go to it alone. A failure is logged and the log is read again
+/// from the kept position, after a wait that grows to five seconds.
+pub async fn follow(
+    source: EventSource,
+    db: Db,
+    clock: Clock,
+    apply: Apply,
+    observe: impl Fn(&Batch) + Send,
+    shutdown: CancellationToken,
+) {
+    let name = source.name();
+    let mut retry = FIRST_RETRY;
+    loop {
+        let read = read(&source, &db, &clock, apply, &observe, &mut retry);
+        let failure = tokio::select! {
+            () = shutdown.cancelled() => return,
+            failure = read => failure,
+        };
+        tracing::warn!(
+            source = name,
+            retry_ms = retry.as_millis(),
+            failure,
+            "event log lost"
+        );
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(retry) => {}
+        }
+        retry = (retry * 2).min(LAST_RETRY);
+    }
+}
+
+/// Reads until something fails, and returns what.
+async fn read(
+    source: &EventSource,
+    db: &Db,
+    clock: &Clock,
+    apply: Apply,
+    observe: &(impl Fn(&Batch) + Send),
+    retry: &mut Duration,
+) -> String {
+    let name = source.name();
+    let position = match cursor(db, name).await {
+        Ok(position) => position,
+        Err(error) => return error.to_string(),
+    };
+    let mut batches = match source.watch(position).await {
+        Ok(batches) => batches,
+        Err(status) => return status.to_string(),
+    };
+    loop {
+        let batch = match tokio::time::timeout(SILENCE_LIMIT, batches.next()).await {
+            Ok(Some(Ok(batch))) => batch,
+            Ok(Some(Err(status))) => return status.to_string(),
+            Ok(None) => return "the log ended".to_owned(),
+            Err(_) => return "the log fell silent".to_owned(),
+        };
+        *retry = FIRST_RETRY;
+        if batch.events.is_empty() {
+            observe(&batch);
+            continue;
+        }
+        let input = (name, batch.clone(), clock.now(), apply);
+        let applied = db.run_tx(
+            "apply_events",
+            input,
+            |connection, (name, batch, now, apply)| {
+                Box::pin(async move {
+                    apply(connection, batch, *now).await?;
+                    move_cursor(connection, name, &batch.position, *now).await
+                })
+            },
+        );
+        if let Err(error) = applied.await {
+            let error: StoreError = error;
+            return format!("{error}: {:?}", std::error::Error::source(&error));
+        }
+        observe(&batch);
+    }
+}
+
+async fn cursor(db: &Db, source: &str) -> Result<String, StoreError> {
+    let mut connection = db.read().await?;
+    let position: Option<String> = query!(&mut *connection, |c| event_cursor::table
+        .find(source)
+        .select(event_cursor::position)
+        .first(c)
+        .await
+        .optional())?;
+    Ok(position.unwrap_or_default())
+}
+
+async fn move_cursor(
+    connection: &mut Connection,
+    source: &str,
+    position: &str,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    query!(connection, |c| diesel::insert_into(event_cursor::table)
+        .values((
+            event_cursor::source.eq(source),
+            event_cursor::position.eq(position),
+            event_cursor::update_time.eq(Sql(now)),
+        ))
+        .on_conflict(event_cursor::source)
+        .do_update()
+        .set((
+            event_cursor::position.eq(excluded(event_cursor::position)),
+            event_cursor::update_time.eq(excluded(event_cursor::update_time)),
+        ))
+        .execute(c)
+        .await)?;
+    Ok(())
+}

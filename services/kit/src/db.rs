@@ -1,0 +1,298 @@
+//! The database of a service: PostgreSQL or SQLite, behind one query text.
+//!
+//! A store function takes a [`Connection`] and says its query once inside [`query!`](crate::query),
+//! which type-checks and runs it for each engine. A use case runs as one transaction:
+//!
+//! ```ignore
+//! db.run_tx("sign_in", input, |connection, input| Box::pin(sign_in(connection, input))).await
+//! ```
+//!
+//! The body is a plain function of the connection and an owned input. It captures nothing, so it
+//! cannot reach a clock, a random source or another service, and it may run again after a conflict
+//! (convention 17). Once begun it runs to its end, also when the caller goes away.
+
+mod error;
+mod postgres;
+pub(crate) mod schema;
+mod sqlite;
+mod types;
+
+use std::{
+    ops::{Deref, DerefMut},
+    path::PathBuf,
+};
+
+use deadpool::unmanaged;
+use diesel_async::{AsyncPgConnection, pooled_connection::deadpool::Object};
+use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+use futures_util::future::BoxFuture;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::watch;
+
+pub use error::{StoreError, TxError};
+pub use sqlite::SqliteConnection;
+pub use types::{DbText, DbTime, DbUuid, Locked, LockedDsl, Sql};
+
+/// The migrations of a service, for each engine: the tables that every service has, then its own.
+pub struct Migrations {
+    postgres: Vec<EmbeddedMigrations>,
+    sqlite: Vec<EmbeddedMigrations>,
+}
+
+impl Migrations {
+    /// Returns the shared migrations followed by a service's own.
+    pub fn of_service(postgres: EmbeddedMigrations, sqlite: EmbeddedMigrations) -> Self {
+        const SHARED_POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/shared/postgres");
+        const SHARED_SQLITE: EmbeddedMigrations = embed_migrations!("migrations/shared/sqlite");
+        Self {
+            postgres: vec![SHARED_POSTGRES, postgres],
+            sqlite: vec![SHARED_SQLITE, sqlite],
+        }
+    }
+
+    /// Adds the tables of [`directory`](crate::directory).
+    #[must_use]
+    pub fn with_directory(mut self) -> Self {
+        const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/directory/postgres");
+        const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/directory/sqlite");
+        self.postgres.push(POSTGRES);
+        self.sqlite.push(SQLITE);
+        self
+    }
+}
+
+/// Where a database is.
+#[derive(Clone, Debug)]
+pub enum DatabaseUrl {
+    /// `postgres://…`, as libpq reads it; it may hold a password, so it is never shown.
+    Postgres(SecretString),
+    /// `sqlite://FILE`, a path relative to the working folder or absolute.
+    Sqlite(PathBuf),
+}
+
+/// A text that names no database this suite can use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a database URL begins with postgres:// or sqlite://")]
+pub struct UnknownDatabase;
+
+impl std::str::FromStr for DatabaseUrl {
+    type Err = UnknownDatabase;
+
+    fn from_str(text: &str) -> Result<Self, UnknownDatabase> {
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            return Ok(Self::Postgres(text.into()));
+        }
+        match text.strip_prefix("sqlite://") {
+            Some(path) if !path.is_empty() => Ok(Self::Sqlite(PathBuf::from(path))),
+            _ => Err(UnknownDatabase),
+        }
+    }
+}
+
+/// An open database; clones share it.
+#[derive(Clone)]
+pub struct Db {
+    engine: Engine,
+    /// Sends after every committed write, so that readers of the event log need not wait for their poll.
+    commits: watch::Sender<()>,
+}
+
+#[derive(Clone)]
+enum Engine {
+    Postgres(postgres::Postgres),
+    Sqlite(sqlite::Sqlite),
+}
+
+/// A connection to either engine, for store functions.
+pub enum Connection {
+    /// One of the pool's.
+    Postgres(Box<Object<AsyncPgConnection>>),
+    /// The writer, or one of the readers.
+    Sqlite(SqliteConnection),
+}
+
+/// A connection borrowed for reading; it goes back where it came from.
+pub enum ReadConnection {
+    /// One of PostgreSQL's pool.
+    Postgres(Connection),
+    /// One of SQLite's query-only connections.
+    Sqlite(unmanaged::Object<Connection>),
+}
+
+impl Deref for ReadConnection {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        match self {
+            Self::Postgres(connection) => connection,
+            Self::Sqlite(connection) => connection,
+        }
+    }
+}
+
+impl DerefMut for ReadConnection {
+    fn deref_mut(&mut self) -> &mut Connection {
+        match self {
+            Self::Postgres(connection) => connection,
+            Self::Sqlite(connection) => connection,
+        }
+    }
+}
+
+/// The body of a transaction: a function of a connection and an owned input.
+pub type TxBody<I, T, E> = for<'a> fn(&'a mut Connection, &'a I) -> BoxFuture<'a, Result<T, E>>;
+
+/// How far a transaction is kept from the others on PostgreSQL; SQLite has one writer at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Isolation {
+    /// As if transactions ran one after another; conflicts are retried.
+    Serializable,
+    /// Each statement sees what was committed before it; the body locks the rows it decides on.
+    ReadCommitted,
+}
+
+impl Db {
+    /// Opens the database, and brings its tables up to date.
+    ///
+    /// Replicas that start together migrate one after another.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`] when it cannot be reached or created, [`StoreError::Migration`]
+    /// when a migration fails.
+    pub async fn open(url: &DatabaseUrl, migrations: Migrations) -> Result<Self, StoreError> {
+        let engine = match url {
+            DatabaseUrl::Postgres(url) => Engine::Postgres(
+                postgres::Postgres::open(url.expose_secret(), migrations.postgres).await?,
+            ),
+            DatabaseUrl::Sqlite(path) => {
+                Engine::Sqlite(sqlite::Sqlite::open(path, migrations.sqlite)?)
+            }
+        };
+        Ok(Self {
+            engine,
+            commits: watch::Sender::new(()),
+        })
+    }
+
+    /// Returns a connection for reads outside of a transaction.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`] when none can be had in time.
+    pub async fn read(&self) -> Result<ReadConnection, StoreError> {
+        match &self.engine {
+            Engine::Postgres(postgres) => Ok(ReadConnection::Postgres(postgres.get().await?)),
+            Engine::Sqlite(sqlite) => Ok(ReadConnection::Sqlite(sqlite.read().await?)),
+        }
+    }
+
+    /// Runs `body` as one transaction that sees no other half-way, and retries it on a conflict.
+    ///
+    /// `name` is a verb and a noun (`"sign_in"`); it names the span. The body may run several times.
+    /// An `Err` of the body rolls everything back.
+    ///
+    /// # Errors
+    ///
+    /// What `body` returns; [`StoreError::Unavailable`] without a connection; the last conflict when
+    /// retries do not help.
+    pub async fn run_tx<I, T, E>(
+        &self,
+        name: &'static str,
+        input: I,
+        body: TxBody<I, T, E>,
+    ) -> Result<T, E>
+    where
+        I: Send + Sync + 'static,
+        T: Send + 'static,
+        E: TxError,
+    {
+        self.run(Isolation::Serializable, name, input, body).await
+    }
+
+    /// As [`Db::run_tx`], for a body that locks each row it decides on before it reads it, and so
+    /// needs no retry on PostgreSQL where many write at once.
+    ///
+    /// # Errors
+    ///
+    /// As [`Db::run_tx`].
+    pub async fn run_locked_tx<I, T, E>(
+        &self,
+        name: &'static str,
+        input: I,
+        body: TxBody<I, T, E>,
+    ) -> Result<T, E>
+    where
+        I: Send + Sync + 'static,
+        T: Send + 'static,
+        E: TxError,
+    {
+        self.run(Isolation::ReadCommitted, name, input, body).await
+    }
+
+    async fn run<I, T, E>(
+        &self,
+        isolation: Isolation,
+        name: &'static str,
+        input: I,
+        body: TxBody<I, T, E>,
+    ) -> Result<T, E>
+    where
+        I: Send + Sync + 'static,
+        T: Send + 'static,
+        E: TxError,
+    {
+        let result = match &self.engine {
+            Engine::Postgres(postgres) => postgres.run(isolation, name, input, body).await,
+            Engine::Sqlite(sqlite) => sqlite.run(name, input, body).await,
+        };
+        if result.is_ok() {
+            self.commits.send_replace(());
+        }
+        result
+    }
+
+    /// Returns a signal that changes after each write committed through this handle.
+    pub(crate) fn commits(&self) -> watch::Receiver<()> {
+        self.commits.subscribe()
+    }
+}
+
+/// Runs one query, written once, on either engine: `query!(connection, |c| q.load::<Row>(c).await)`.
+///
+/// The body is expanded for each engine, so it must be valid for both; its value is the body's,
+/// with diesel's error turned into a [`StoreError`].
+#[macro_export]
+macro_rules! query {
+    ($connection:expr, |$c:ident| $body:expr) => {
+        match $connection {
+            $crate::db::Connection::Postgres(connection) => {
+                let $c: &mut ::diesel_async::AsyncPgConnection = &mut **connection;
+                $body
+            }
+            $crate::db::Connection::Sqlite(connection) => {
+                let $c: &mut $crate::db::SqliteConnection = &mut *connection;
+                $body
+            }
+        }
+        .map_err($crate::db::StoreError::from)
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_postgres_url_is_never_shown() {
+        let url: DatabaseUrl = "postgres://user:hunter2@host/db".parse().unwrap();
+        assert!(!format!("{url:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn other_urls_are_refused() {
+        for text in ["mysql://host/db", "sqlite://", "", "file.db"] {
+            assert!(text.parse::<DatabaseUrl>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! SQLite: one writer thread whose callers share commits, and a few query-only readers.
+//!
+//! SQLite answers in microseconds, so connections are used where they are asked for, without a hop
+//! to another thread. The writer takes the jobs that have gathered, runs each in a savepoint of one
+//! `BEGIN IMMEDIATE`, and answers all of them after the one commit: an idle caller waits for nobody,
+//! busy ones share the sync to disk.
+
+use std::path::Path;
+
+use deadpool::unmanaged;
+use diesel::{
+    Connection as _, connection::AnsiTransactionManager, connection::SimpleConnection,
+    connection::TransactionManager,
+};
+use diesel_async::sync_connection_wrapper::{SpawnBlocking, SyncConnectionWrapper};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness};
+use futures_util::future::{BoxFuture, FutureExt};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Connection, StoreError, TxBody, error::TxError};
+
+const READERS: usize = 4;
+const QUEUE_LENGTH: usize = 1_024;
+/// Bounds how long the first caller of a batch waits for the last.
+const BATCH_LENGTH: usize = 128;
+
+/// Runs a query in the calling thread.
+pub struct Inline;
+
+impl SpawnBlocking for Inline {
+    fn spawn_blocking<'a, R>(
+        &mut self,
+        task: impl FnOnce() -> R + Send + 'static,
+    ) -> BoxFuture<'a, Result<R, Box<dyn std::error::Error + Send + Sync + 'static>>>
+    where
+        R: Send + 'static,
+    {
+        std::future::ready(Ok(task())).boxed()
+    }
+
+    fn get_runtime() -> Self {
+        Self
+    }
+}
+
+/// A connection to SQLite with the interface of the asynchronous ones.
+pub type SqliteConnection = SyncConnectionWrapper<diesel::SqliteConnection, Inline>;
+
+/// Tells the caller of a job what became of it, once the batch has been committed or not.
+type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+/// What a job left behind.
+struct Done {
+    answer: Answer,
+    /// The outer transaction is gone, and with it every job of the batch.
+    batch_lost: bool,
+}
+
+type Job = Box<dyn FnOnce(&mut Connection) -> Done + Send>;
+
+#[derive(Clone)]
+pub(super) struct Sqlite {
+    writer: mpsc::Sender<Job>,
+    readers: unmanaged::Pool<Connection>,
+}
+
+impl Sqlite {
+    pub(super) fn open(
+        path: &Path,
+        migrations: Vec<EmbeddedMigrations>,
+    ) -> Result<Self, StoreError> {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)
+                .map_err(|error| StoreError::Unavailable(error.into()))?;
+        }
+        let mut writer = establish(path, "")?;
+        for source in migrations {
+            writer
+                .run_pending_migrations(source)
+                .map_err(StoreError::Migration)?;
+        }
+        let readers = (0..READERS)
+            .map(|_| Ok(wrap(establish(path, "PRAGMA query_only = ON;")?)))
+            .collect::<Result<Vec<_>, StoreError>>()?;
+        let (sender, jobs) = mpsc::channel(QUEUE_LENGTH);
+        std::thread::Builder::new()
+            .name("sqlite-writer".to_owned())
+            .spawn(move || write_batches(wrap(writer), jobs))
+            .map_err(|error| StoreError::Unavailable(error.into()))?;
+        Ok(Self {
+            writer: sender,
+            readers: unmanaged::Pool::from(readers),
+        })
+    }
+
+    pub(super) async fn read(&self) -> Result<unmanaged::Object<Connection>, StoreError> {
+        self.readers
+            .get()
+            .await
+            .map_err(|error| StoreError::Unavailable(error.into()))
+    }
+
+    pub(super) async fn run<I, T, E>(
+        &self,
+        name: &'static str,
+        input: I,
+        body: TxBody<I, T, E>,
+    ) -> Result<T, E>
+    where
+        I: Send + Sync + 'static,
+        T: Send + 'static,
+        E: TxError,
+    {
+        let (sender, receiver) = oneshot::channel();
+        let span = tracing::debug_span!("transaction", name);
+        let job: Job = Box::new(move |connection| {
+            let _entered = span.entered();
+            let (result, batch_lost) = in_savepoint(connection, &input, body);
+            let answer: Answer = Box::new(move |committed| {
+                // The caller may have gone away; its work is committed all the same.
+                let _ = sender.send(committed.map_err(E::from).and(result));
+            });
+            Done { answer, batch_lost }
+        });
+        if self.writer.send(job).await.is_err() {
+            return Err(writer_gone().into());
+        }
+        receiver.await.unwrap_or_else(|_| Err(writer_gone().into()))
+    }
+}
+
+fn writer_gone() -> StoreError {
+    StoreError::Unavailable("the writer has stopped".into())
+}
+
+fn wrap(connection: diesel::SqliteConnection) -> Connection {
+    Connection::Sqlite(SqliteConnection::new(connection))
+}
+
+fn inner(connection: &mut Connection) -> &mut SqliteConnection {
+    match connection {
+        Connection::Sqlite(connection) => connection,
+        Connection::Postgres(_) => unreachable!("SQLite's writer and readers are its own"),
+    }
+}
+
+fn establish(path: &Path, more: &str) -> Result<diesel::SqliteConnection, StoreError> {
+    let mut connection = diesel::SqliteConnection::establish(&path.to_string_lossy())
+        .map_err(|error| StoreError::Unavailable(error.into()))?;
+    connection.batch_execute(&format!(
+        "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+         PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON; {more}"
+    ))?;
+    Ok(connection)
+}
+
+/// Returns the value of a future that waits for nothing but its [`Inline`] connection.
+fn ready<T>(future: impl Future<Output = T>) -> T {
+    future
+        .now_or_never()
+        .expect("the body of a transaction awaits nothing but its connection (convention 17)")
+}
+
+/// Runs a step of the connection itself: begin, commit, roll back.
+fn step(
+    connection: &mut Connection,
+    run: fn(&mut diesel::SqliteConnection) -> diesel::QueryResult<()>,
+) -> Result<(), StoreError> {
+    ready(inner(connection).spawn_blocking(run)).map_err(StoreError::from)
+}
+
+/// Runs a job in a savepoint, and tells whether the transaction around it was lost.
+fn in_savepoint<I, T, E: TxError>(
+    connection: &mut Connection,
+    input: &I,
+    body: TxBody<I, T, E>,
+) -> (Result<T, E>, bool) {
+    if let Err(error) = step(connection, AnsiTransactionManager::begin_transaction) {
+        return (Err(error.into()), true);
+    }
+    match ready(body(connection, input)) {
+        Ok(value) => match step(connection, AnsiTransactionManager::commit_transaction) {
+            Ok(()) => (Ok(value), false),
+            Err(error) => (Err(error.into()), true),
+        },
+        Err(error) => {
+            let rolled_back = step(connection, AnsiTransactionManager::rollback_transaction);
+            (Err(error), rolled_back.is_err())
+        }
+    }
+}
+
+fn write_batches(mut connection: Connection, mut jobs: mpsc::Receiver<Job>) {
+    let mut batch = Vec::with_capacity(BATCH_LENGTH);
+    while jobs.blocking_recv_many(&mut batch, BATCH_LENGTH) > 0 {
+        write_batch(&mut connection, &mut batch);
+    }
+}
+
+/// Runs the jobs in one transaction and answers them: all that succeeded are durable, or none is.
+fn write_batch(connection: &mut Connection, jobs: &mut Vec<Job>) {
+    let begun = step(connection, |c| {
+        AnsiTransactionManager::begin_transaction_sql(c, "BEGIN IMMEDIATE")
+    });
+    if let Err(error) = begun {
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "no write transaction"
+        );
+        // A dropped job tells its caller that the database is unavailable.
+        jobs.clear();
+        return;
+    }
+    let mut answers = Vec::with_capacity(jobs.len());
+    let mut lost = false;
+    for job in jobs.drain(..) {
+        if lost {
+            break;
+        }
+        let done = job(connection);
+        lost = done.batch_lost;
+        answers.push(done.answer);
+    }
+    let end = if lost {
+        // SQLite may have rolled back by itself (disk full): make sure that nothing of it is left.
+        let _ = step(connection, |c| c.batch_execute("ROLLBACK"));
+        false
+    } else {
+        step(connection, AnsiTransactionManager::commit_transaction)
+            .inspect_err(|error| {
+                tracing::error!(error = error as &dyn std::error::Error, "commit failed");
+            })
+            .is_ok()
+    };
+    for answer in answers {
+        answer(if end {
+            Ok(())
+        } else {
+            Err(StoreError::Unavailable("the commit failed".into()))
+        });
+    }
+}

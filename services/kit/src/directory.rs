@@ -1,0 +1,134 @@
+//! What a service knows of identity: accounts, links and Members, kept from its events.
+//!
+//! Each event carries the whole state of its subject, and the greatest revision wins, so [`apply`]
+//! neither depends on the order of events nor on how often it sees one (SPEC 51). Where a caller
+//! has signed in more recently than this knowledge reaches, [`refresh`] asks identity once and
+//! keeps the answer (SPEC 54).
+
+pub mod accounts;
+pub mod links;
+pub mod members;
+mod schema;
+
+use chrono::{DateTime, Utc};
+use domain::id::{AccountId, BrandId};
+use rapport_proto::{
+    event::v1::{Event, event::Payload},
+    identity::v1::{
+        Person, ResolvePersonRequest, link_service_client::LinkServiceClient,
+        resolve_person_request::Key,
+    },
+};
+
+use crate::{
+    access::SuiteChannel,
+    convert,
+    db::{Connection, Db, StoreError},
+    error::CallError,
+};
+
+/// Keeps what events of identity say, in the transaction of `connection`; others are passed over.
+///
+/// # Errors
+///
+/// [`StoreError::Corrupt`] when an event breaks the contract; what the database fails with.
+pub async fn apply(connection: &mut Connection, events: &[Event]) -> Result<(), StoreError> {
+    for event in events {
+        let brand_id: BrandId = read("event.brand_id", event.brand_id.parse())?;
+        match &event.payload {
+            Some(Payload::AccountChanged(state)) => {
+                accounts::keep(connection, &brand_id, state).await?;
+            }
+            Some(Payload::AccountErased(state)) => {
+                accounts::keep_erased(connection, &brand_id, state).await?;
+            }
+            Some(Payload::LinkChanged(state)) => {
+                links::keep(connection, &brand_id, state).await?;
+            }
+            Some(Payload::MemberChanged(state)) => {
+                members::keep(connection, &brand_id, state).await?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Asks identity for the person of an account, and keeps the answer.
+///
+/// Returns `false` when identity knows no such account.
+///
+/// # Errors
+///
+/// [`CallError::IdentityUnavailable`] when it does not answer; what the database fails with.
+pub async fn refresh(
+    db: &Db,
+    identity: &LinkServiceClient<SuiteChannel>,
+    brand_id: &BrandId,
+    account_id: AccountId,
+) -> Result<bool, CallError> {
+    let request = ResolvePersonRequest {
+        brand_id: brand_id.to_string(),
+        key: Some(Key::AccountId(account_id.to_string())),
+    };
+    let person = match identity.clone().resolve_person(request).await {
+        Ok(response) => response.into_inner().person,
+        Err(status) if status.code() == tonic::Code::NotFound => None,
+        Err(status) => {
+            tracing::warn!(code = ?status.code(), "identity does not resolve a person");
+            return Err(CallError::IdentityUnavailable);
+        }
+    };
+    let Some(person) = person else {
+        return Ok(false);
+    };
+    db.run_tx(
+        "keep_person",
+        (brand_id.clone(), person),
+        |connection, (brand_id, person)| Box::pin(keep_person(connection, brand_id, person)),
+    )
+    .await?;
+    Ok(true)
+}
+
+async fn keep_person(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    person: &Person,
+) -> Result<(), StoreError> {
+    for account in &person.accounts {
+        accounts::keep(connection, brand_id, account).await?;
+    }
+    for link in &person.links {
+        links::keep(connection, brand_id, link).await?;
+    }
+    if let Some(erased) = &person.erasure {
+        accounts::keep_erased(connection, brand_id, erased).await?;
+    }
+    Ok(())
+}
+
+/// Returns a value that the contract promises to be well formed.
+fn read<T, E>(what: &'static str, parsed: Result<T, E>) -> Result<T, StoreError> {
+    parsed.map_err(|_| StoreError::Corrupt { what })
+}
+
+/// Returns an instant that the contract promises to be there.
+fn read_instant(
+    what: &'static str,
+    timestamp: Option<&prost_types::Timestamp>,
+) -> Result<DateTime<Utc>, StoreError> {
+    timestamp
+        .and_then(convert::instant)
+        .ok_or(StoreError::Corrupt { what })
+}
+
+/// Returns an instant that may be absent.
+fn read_optional_instant(
+    what: &'static str,
+    timestamp: Option<&prost_types::Timestamp>,
+) -> Result<Option<DateTime<Utc>>, StoreError> {
+    timestamp
+        .map(|timestamp| read_instant(what, Some(timestamp)))
+        .transpose()
+}

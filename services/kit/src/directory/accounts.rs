@@ -1,0 +1,302 @@
+//! Accounts, with the digests of their e-mails.
+
+use chrono::{DateTime, Utc};
+use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, Queryable, upsert::excluded};
+use diesel_async::RunQueryDsl;
+use domain::{
+    email::{EmailDigest, Provenance},
+    id::{AccountId, BrandId, CustomerId},
+};
+use rapport_proto::event::v1::{
+    self as event, AccountChanged, AccountErased, AccountKind, AccountState, EmailProvenance,
+};
+
+use super::{
+    read, read_instant, read_optional_instant,
+    schema::{account, account_email},
+};
+use crate::{
+    db::{Connection, Sql, StoreError},
+    query,
+};
+
+/// An account as the other services know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// Its id; an upgrade keeps it.
+    pub id: AccountId,
+    /// Temporary or client.
+    pub kind: AccountKind,
+    /// Active, settled or erased.
+    pub state: AccountState,
+    /// A client's id at the Brand.
+    pub customer_id: Option<CustomerId>,
+    /// When a temporary account became a client.
+    pub upgrade_time: Option<DateTime<Utc>>,
+}
+
+/// An e-mail that an account has or had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountEmail {
+    /// The account.
+    pub account_id: AccountId,
+    /// What stands for the address.
+    pub digest: EmailDigest,
+    /// Who stands for it.
+    pub provenance: Provenance,
+    /// From when the account had it.
+    pub from_time: DateTime<Utc>,
+    /// Until when; `None` for the current one.
+    pub until_time: Option<DateTime<Utc>>,
+}
+
+#[derive(Queryable)]
+struct Row {
+    account_id: Sql<AccountId>,
+    kind: Sql<String>,
+    state: Sql<String>,
+    customer_id: Option<Sql<CustomerId>>,
+    upgrade_time: Option<Sql<DateTime<Utc>>>,
+}
+
+impl TryFrom<Row> for Account {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        let corrupt = |what| move || StoreError::Corrupt { what };
+        Ok(Self {
+            id: row.account_id.0,
+            kind: AccountKind::from_str_name(&row.kind.0).ok_or_else(corrupt("account.kind"))?,
+            state: AccountState::from_str_name(&row.state.0)
+                .ok_or_else(corrupt("account.state"))?,
+            customer_id: row.customer_id.map(|id| id.0),
+            upgrade_time: row.upgrade_time.map(|time| time.0),
+        })
+    }
+}
+
+/// The columns of [`Row`], in its order.
+const COLUMNS: (
+    account::account_id,
+    account::kind,
+    account::state,
+    account::customer_id,
+    account::upgrade_time,
+) = (
+    account::account_id,
+    account::kind,
+    account::state,
+    account::customer_id,
+    account::upgrade_time,
+);
+
+/// Returns an account.
+///
+/// # Errors
+///
+/// What the database fails with.
+pub async fn find(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    id: AccountId,
+) -> Result<Option<Account>, StoreError> {
+    let row: Option<Row> = query!(connection, |c| account::table
+        .find((Sql(brand_id), Sql(id)))
+        .select(COLUMNS)
+        .first(c)
+        .await
+        .optional())?;
+    row.map(Account::try_from).transpose()
+}
+
+/// Returns the accounts that have or had a customer id, erased ones included.
+///
+/// # Errors
+///
+/// What the database fails with.
+pub async fn list_by_customer(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    customer_id: &CustomerId,
+) -> Result<Vec<Account>, StoreError> {
+    let rows: Vec<Row> = query!(connection, |c| account::table
+        .filter(account::brand_id.eq(Sql(brand_id)))
+        .filter(account::customer_id.eq(Sql(customer_id)))
+        .order(account::account_id)
+        .select(COLUMNS)
+        .load(c)
+        .await)?;
+    rows.into_iter().map(Account::try_from).collect()
+}
+
+/// Returns who has or had an e-mail, and when.
+///
+/// # Errors
+///
+/// What the database fails with.
+pub async fn list_by_email(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    digest: &EmailDigest,
+) -> Result<Vec<AccountEmail>, StoreError> {
+    type EmailRow = (
+        Sql<AccountId>,
+        Sql<Provenance>,
+        Sql<DateTime<Utc>>,
+        Option<Sql<DateTime<Utc>>>,
+    );
+    let rows: Vec<EmailRow> = query!(connection, |c| account_email::table
+        .filter(account_email::brand_id.eq(Sql(brand_id)))
+        .filter(account_email::digest.eq(digest.as_bytes().as_slice()))
+        .order((account_email::account_id, account_email::from_time))
+        .select((
+            account_email::account_id,
+            account_email::provenance,
+            account_email::from_time,
+            account_email::until_time,
+        ))
+        .load(c)
+        .await)?;
+    Ok(rows
+        .into_iter()
+        .map(
+            |(account_id, provenance, from_time, until_time)| AccountEmail {
+                account_id: account_id.0,
+                digest: *digest,
+                provenance: provenance.0,
+                from_time: from_time.0,
+                until_time: until_time.map(|time| time.0),
+            },
+        )
+        .collect())
+}
+
+/// Keeps the state of an account, unless a later one, or its erasure, is known.
+pub(super) async fn keep(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    state: &AccountChanged,
+) -> Result<(), StoreError> {
+    let id: AccountId = read("account_id", state.account_id.parse())?;
+    if known_revision(connection, brand_id, id).await? >= Some(state.revision) {
+        return Ok(());
+    }
+    let customer_id = customer(&state.customer_id)?;
+    let create_time = read_instant("create_time", state.create_time.as_ref())?;
+    let upgrade_time = read_optional_instant("upgrade_time", state.upgrade_time.as_ref())?;
+    query!(connection, |c| diesel::insert_into(account::table)
+        .values((
+            account::brand_id.eq(Sql(brand_id)),
+            account::account_id.eq(Sql(id)),
+            account::revision.eq(state.revision),
+            account::kind.eq(Sql(state.kind().as_str_name())),
+            account::state.eq(Sql(state.state().as_str_name())),
+            account::customer_id.eq(customer_id.as_ref().map(Sql)),
+            account::create_time.eq(Sql(create_time)),
+            account::upgrade_time.eq(upgrade_time.map(Sql)),
+        ))
+        .on_conflict((account::brand_id, account::account_id))
+        .do_update()
+        .set((
+            account::revision.eq(excluded(account::revision)),
+            account::kind.eq(excluded(account::kind)),
+            account::state.eq(excluded(account::state)),
+            account::customer_id.eq(excluded(account::customer_id)),
+            account::upgrade_time.eq(excluded(account::upgrade_time)),
+        ))
+        .execute(c)
+        .await)?;
+    keep_emails(connection, brand_id, id, &state.email_digests).await?;
+    super::links::keep_revision(connection, brand_id, id, state.link_revision).await
+}
+
+/// Keeps an erasure, which beats whatever else is said of the account (SPEC 55).
+pub(super) async fn keep_erased(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    erased: &AccountErased,
+) -> Result<(), StoreError> {
+    let id: AccountId = read("account_id", erased.account_id.parse())?;
+    let customer_id = customer(&erased.customer_id)?;
+    let kind = match customer_id {
+        Some(_) => AccountKind::Client,
+        None => AccountKind::Temporary,
+    };
+    let erase_time = read_instant("erase_time", erased.erase_time.as_ref())?;
+    query!(connection, |c| diesel::insert_into(account::table)
+        .values((
+            account::brand_id.eq(Sql(brand_id)),
+            account::account_id.eq(Sql(id)),
+            account::revision.eq(i64::MAX),
+            account::kind.eq(Sql(kind.as_str_name())),
+            account::state.eq(Sql(AccountState::Erased.as_str_name())),
+            account::customer_id.eq(customer_id.as_ref().map(Sql)),
+            account::create_time.eq(Sql(erase_time)),
+        ))
+        .on_conflict((account::brand_id, account::account_id))
+        .do_update()
+        .set((
+            account::revision.eq(excluded(account::revision)),
+            account::state.eq(excluded(account::state)),
+        ))
+        .execute(c)
+        .await)?;
+    keep_emails(connection, brand_id, id, &erased.email_digests).await
+}
+
+async fn known_revision(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    id: AccountId,
+) -> Result<Option<i64>, StoreError> {
+    query!(connection, |c| account::table
+        .find((Sql(brand_id), Sql(id)))
+        .select(account::revision)
+        .first(c)
+        .await
+        .optional())
+}
+
+async fn keep_emails(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    account_id: AccountId,
+    emails: &[event::EmailDigest],
+) -> Result<(), StoreError> {
+    for email in emails {
+        let provenance = match email.provenance() {
+            EmailProvenance::Attested => Provenance::Attested,
+            EmailProvenance::Typed | EmailProvenance::Unspecified => Provenance::Typed,
+        };
+        let from_time = read_instant("from_time", email.from_time.as_ref())?;
+        let until_time = read_optional_instant("until_time", email.until_time.as_ref())?;
+        query!(connection, |c| diesel::insert_into(account_email::table)
+            .values((
+                account_email::brand_id.eq(Sql(brand_id)),
+                account_email::account_id.eq(Sql(account_id)),
+                account_email::digest.eq(&email.digest),
+                account_email::provenance.eq(Sql(provenance)),
+                account_email::from_time.eq(Sql(from_time)),
+                account_email::until_time.eq(until_time.map(Sql)),
+            ))
+            .on_conflict((
+                account_email::brand_id,
+                account_email::account_id,
+                account_email::digest,
+                account_email::provenance,
+                account_email::from_time,
+            ))
+            .do_update()
+            .set(account_email::until_time.eq(excluded(account_email::until_time)))
+            .execute(c)
+            .await)?;
+    }
+    Ok(())
+}
+
+fn customer(text: &str) -> Result<Option<CustomerId>, StoreError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    read("customer_id", text.parse()).map(Some)
+}

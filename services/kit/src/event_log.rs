@@ -1,0 +1,373 @@
+//! The log of what happened: appended in the transaction of the change, read in commit order.
+//!
+//! A row of a transaction that began earlier and commits later must not be skipped (SPEC 50). On
+//! PostgreSQL a row's place is (transaction id, row), and rows are read only below the oldest
+//! transaction still running; on SQLite there is one writer, and the row alone will do.
+//!
+//! A position also names the log's incarnation. A database that was restored from a backup is
+//! another incarnation: whoever resumes with a position of the old one reads again from the start,
+//! which costs time and changes nothing, since consumers are idempotent (SPEC 51).
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use chrono::{DateTime, Utc};
+use diesel::{OptionalExtension, QueryableByName};
+use diesel_async::RunQueryDsl;
+use domain::id::{BrandId, EventId};
+use prost::Message;
+use rapport_proto::event::v1::{Event, EventBatch, Heartbeat};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    convert,
+    db::{Connection, Db, Sql, StoreError, schema::event_log},
+    query,
+};
+
+/// How long a reader waits for a commit of another process before it looks again.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// How often an idle reader is told the position.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
+/// The most events in one batch.
+const BATCH_LENGTH: i64 = 256;
+/// How many batches may wait for a slow reader.
+const BATCHES_AHEAD: usize = 4;
+
+/// A place in a log, behind one event and before the next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Position {
+    incarnation: String,
+    transaction: i64,
+    row: i64,
+}
+
+/// A text that is no position of any log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a position that a log gave")]
+pub struct InvalidPosition;
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.incarnation, self.transaction, self.row)
+    }
+}
+
+impl FromStr for Position {
+    type Err = InvalidPosition;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPosition> {
+        let mut parts = text.split(':');
+        let (Some(incarnation), Some(transaction), Some(row), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(InvalidPosition);
+        };
+        Ok(Self {
+            incarnation: incarnation.to_owned(),
+            transaction: transaction.parse().map_err(|_| InvalidPosition)?,
+            row: row.parse().map_err(|_| InvalidPosition)?,
+        })
+    }
+}
+
+/// Some events in order, and the position behind the last of them; without events a heartbeat.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Batch {
+    /// At most 256 events.
+    pub events: Vec<Event>,
+    /// Where to resume.
+    pub position: String,
+}
+
+/// Where a reader begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// With the first event.
+    Beginning,
+    /// With the next event.
+    End,
+    /// Behind a position that the log gave.
+    After(Position),
+}
+
+#[derive(diesel::Insertable)]
+#[diesel(table_name = event_log)]
+struct NewRow {
+    event_id: Sql<EventId>,
+    brand_id: Sql<BrandId>,
+    create_time: Sql<DateTime<Utc>>,
+    event: Vec<u8>,
+}
+
+#[derive(QueryableByName)]
+struct Row {
+    #[diesel(sql_type = diesel::sql_types::BigInt)]
+    transaction: i64,
+    #[diesel(sql_type = diesel::sql_types::BigInt)]
+    row_number: i64,
+    #[diesel(sql_type = diesel::sql_types::Binary)]
+    event: Vec<u8>,
+}
+
+#[derive(QueryableByName)]
+struct Name {
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    name: String,
+}
+
+/// Appends events to the log, in the transaction of `connection`.
+///
+/// # Errors
+///
+/// [`StoreError::Corrupt`] when an event lacks its id, Brand or time, a bug of the caller.
+pub async fn append(connection: &mut Connection, events: &[Event]) -> Result<(), StoreError> {
+    for event in events {
+        let row = new_row(event).ok_or(StoreError::Corrupt { what: "event" })?;
+        query!(connection, |c| diesel::insert_into(event_log::table)
+            .values(&row)
+            .execute(c)
+            .await)?;
+    }
+    Ok(())
+}
+
+fn new_row(event: &Event) -> Option<NewRow> {
+    Some(NewRow {
+        event_id: Sql(event.event_id.parse().ok()?),
+        brand_id: Sql(event.brand_id.parse().ok()?),
+        create_time: Sql(convert::instant(event.event_time.as_ref()?)?),
+        event: event.encode_to_vec(),
+    })
+}
+
+/// Returns a stream of the batches from `start` on, without end, and stops with `shutdown`.
+///
+/// With `brand` only that Brand's events are given; positions move over the others.
+/// A reader that is slow holds back only itself: at most four batches wait for it.
+pub fn watch(
+    db: Db,
+    start: Start,
+    brand: Option<BrandId>,
+    shutdown: CancellationToken,
+) -> ReceiverStream<Result<Batch, StoreError>> {
+    let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
+    tokio::spawn(async move {
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = sender.closed() => {}
+            result = send_batches(&db, start, brand.as_ref(), &sender) => {
+                if let Err(error) = result {
+                    let _ = sender.send(Err(error)).await;
+                }
+            }
+        }
+    });
+    ReceiverStream::new(receiver)
+}
+
+async fn send_batches(
+    db: &Db,
+    start: Start,
+    brand: Option<&BrandId>,
+    sender: &mpsc::Sender<Result<Batch, StoreError>>,
+) -> Result<(), StoreError> {
+    let mut commits = db.commits();
+    let mut position = first_position(db, start).await?;
+    let mut heartbeat = tokio::time::interval(HEARTBEAT_INTERVAL);
+    loop {
+        commits.mark_unchanged();
+        let rows = {
+            let mut connection = db.read().await?;
+            read_after(&mut connection, &position).await?
+        };
+        let Some(last) = rows.last() else {
+            tokio::select! {
+                _ = commits.changed() => {}
+                () = tokio::time::sleep(POLL_INTERVAL) => {}
+                _ = heartbeat.tick() => {
+                    let batch = Batch { events: Vec::new(), position: position.to_string() };
+                    if sender.send(Ok(batch)).await.is_err() {
+                        return Ok(());
+                    }
+                }
+            }
+            continue;
+        };
+        (position.transaction, position.row) = (last.transaction, last.row_number);
+        let events = decode(&rows, brand)?;
+        if events.is_empty() {
+            continue;
+        }
+        let batch = Batch {
+            events,
+            position: position.to_string(),
+        };
+        if sender.send(Ok(batch)).await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+fn decode(rows: &[Row], brand: Option<&BrandId>) -> Result<Vec<Event>, StoreError> {
+    let mut events = Vec::with_capacity(rows.len());
+    for row in rows {
+        let event = Event::decode(row.event.as_slice()).map_err(|_| StoreError::Corrupt {
+            what: "event_log.event",
+        })?;
+        if brand.is_none_or(|brand| brand.as_str() == event.brand_id) {
+            events.push(event);
+        }
+    }
+    Ok(events)
+}
+
+async fn first_position(db: &Db, start: Start) -> Result<Position, StoreError> {
+    let mut connection = db.read().await?;
+    let beginning = Position {
+        incarnation: incarnation(&mut connection).await?,
+        transaction: -1,
+        row: 0,
+    };
+    match start {
+        Start::After(position) if position.incarnation == beginning.incarnation => Ok(position),
+        Start::After(_) | Start::Beginning => Ok(beginning),
+        Start::End => {
+            let last = last_row(&mut connection).await?;
+            Ok(last.map_or(beginning.clone(), |row| Position {
+                transaction: row.transaction,
+                row: row.row_number,
+                ..beginning
+            }))
+        }
+    }
+}
+
+/// Returns the log's incarnation: of the cluster, its timeline and the database on PostgreSQL, so
+/// that every way of restoring a backup changes it; on SQLite a name kept in the file, which the
+/// restore procedure replaces.
+async fn incarnation(connection: &mut Connection) -> Result<String, StoreError> {
+    let name: Name = match connection {
+        Connection::Postgres(c) => {
+            diesel::sql_query(
+                "SELECT concat_ws('.', s.system_identifier, p.timeline_id, d.oid) AS name \
+                 FROM pg_control_system() s, pg_control_checkpoint() p, pg_database d \
+                 WHERE d.datname = current_database()",
+            )
+            .get_result(c)
+            .await?
+        }
+        Connection::Sqlite(c) => {
+            diesel::sql_query("SELECT name FROM incarnation")
+                .get_result(c)
+                .await?
+        }
+    };
+    Ok(name.name)
+}
+
+async fn read_after(
+    connection: &mut Connection,
+    position: &Position,
+) -> Result<Vec<Row>, StoreError> {
+    use diesel::sql_types::{BigInt, Text};
+    let rows = match connection {
+        Connection::Postgres(c) => {
+            diesel::sql_query(
+                "SELECT transaction_id::text::bigint AS transaction, row_number, event \
+                 FROM event_log \
+                 WHERE (transaction_id, row_number) > ($1::xid8, $2) \
+                 AND transaction_id < pg_snapshot_xmin(pg_current_snapshot()) \
+                 ORDER BY transaction_id, row_number LIMIT $3",
+            )
+            .bind::<Text, _>(position.transaction.max(0).to_string())
+            .bind::<BigInt, _>(position.row)
+            .bind::<BigInt, _>(BATCH_LENGTH)
+            .load(c)
+            .await?
+        }
+        Connection::Sqlite(c) => {
+            diesel::sql_query(
+                "SELECT 0 AS \"transaction\", row_number, event FROM event_log \
+                 WHERE row_number > ? ORDER BY row_number LIMIT ?",
+            )
+            .bind::<BigInt, _>(position.row)
+            .bind::<BigInt, _>(BATCH_LENGTH)
+            .load(c)
+            .await?
+        }
+    };
+    Ok(rows)
+}
+
+async fn last_row(connection: &mut Connection) -> Result<Option<Row>, StoreError> {
+    let row = match connection {
+        Connection::Postgres(c) => {
+            diesel::sql_query(
+                "SELECT transaction_id::text::bigint AS transaction, row_number, event \
+                 FROM event_log WHERE transaction_id < pg_snapshot_xmin(pg_current_snapshot()) \
+                 ORDER BY transaction_id DESC, row_number DESC LIMIT 1",
+            )
+            .get_result(c)
+            .await
+        }
+        Connection::Sqlite(c) => {
+            diesel::sql_query(
+                "SELECT 0 AS \"transaction\", row_number, event FROM event_log \
+                 ORDER BY row_number DESC LIMIT 1",
+            )
+            .get_result(c)
+            .await
+        }
+    };
+    Ok(row.optional()?)
+}
+
+macro_rules! watch_responses {
+    ($($package:ident),+) => {$(
+        impl From<rapport_proto::$package::v1::WatchEventsResponse> for Batch {
+            fn from(response: rapport_proto::$package::v1::WatchEventsResponse) -> Self {
+                use rapport_proto::$package::v1::watch_events_response::Content;
+                let events = match response.content {
+                    Some(Content::Batch(batch)) => batch.events,
+                    Some(Content::Heartbeat(_)) | None => Vec::new(),
+                };
+                Self { events, position: response.position }
+            }
+        }
+        impl Batch {
+            /// Returns the batch as a response of this package's `WatchEvents`, sent at `now`.
+            pub fn $package(self, now: DateTime<Utc>) -> rapport_proto::$package::v1::WatchEventsResponse {
+                use rapport_proto::$package::v1::watch_events_response::Content;
+                let content = if self.events.is_empty() {
+                    Content::Heartbeat(Heartbeat { heartbeat_time: Some(convert::timestamp(now)) })
+                } else {
+                    Content::Batch(EventBatch { events: self.events })
+                };
+                rapport_proto::$package::v1::WatchEventsResponse {
+                    position: self.position,
+                    content: Some(content),
+                }
+            }
+        }
+    )+};
+}
+
+watch_responses!(identity, chat);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_reads_back_as_written() {
+        let position = Position {
+            incarnation: "7.1.5".to_owned(),
+            transaction: 740,
+            row: 3,
+        };
+        assert_eq!(position.to_string().parse(), Ok(position));
+        assert_eq!("7:x:1".parse::<Position>(), Err(InvalidPosition));
+    }
+}

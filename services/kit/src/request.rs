@@ -1,0 +1,109 @@
+//! Calls that may be repeated: what was done under a `request_id` is done once (SPEC 61).
+//!
+//! The row is written in the transaction of the effect. It holds what the repeated call needs to
+//! answer again, and never a secret.
+
+use chrono::{DateTime, Utc};
+use diesel::{ExpressionMethods, OptionalExtension, QueryDsl};
+use diesel_async::RunQueryDsl;
+use domain::id::{BrandId, RequestId};
+use prost::Message;
+use sha2::{Digest, Sha256};
+
+use crate::{
+    convert,
+    db::{Connection, Sql, StoreError, schema::request},
+    error::CallError,
+    query,
+};
+
+/// What makes two calls the same call.
+#[derive(Clone, Debug)]
+pub struct RequestKey {
+    brand_id: BrandId,
+    principal: String,
+    method: &'static str,
+    request_id: RequestId,
+    body_digest: Vec<u8>,
+}
+
+impl RequestKey {
+    /// Returns the key of a call: `principal` is who calls, as kind and id; `method` the RPC's name;
+    /// `body` the request, whose `request_id` field holds `request_id`.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::FieldInvalid`] when `request_id` is no UUID.
+    pub fn new(
+        brand_id: BrandId,
+        principal: String,
+        method: &'static str,
+        request_id: &str,
+        body: &impl Message,
+    ) -> Result<Self, CallError> {
+        Ok(Self {
+            brand_id,
+            principal,
+            method,
+            request_id: convert::field("request_id", request_id.parse())?,
+            body_digest: Sha256::digest(body.encode_to_vec()).to_vec(),
+        })
+    }
+
+    /// Returns the id that the caller chose; events carry it as their cause.
+    pub fn request_id(&self) -> RequestId {
+        self.request_id
+    }
+}
+
+/// Returns what was kept of the call, if it was carried out before.
+///
+/// # Errors
+///
+/// [`CallError::RequestIdReused`] when another body was sent under this id.
+pub async fn find(
+    connection: &mut Connection,
+    key: &RequestKey,
+) -> Result<Option<Vec<u8>>, CallError> {
+    let kept: Option<(Vec<u8>, Vec<u8>)> = query!(connection, |c| request::table
+        .find((
+            Sql(&key.brand_id),
+            &key.principal,
+            key.method,
+            Sql(key.request_id)
+        ))
+        .select((request::body_digest, request::response))
+        .first(c)
+        .await
+        .optional())?;
+    match kept {
+        Some((digest, _)) if digest != key.body_digest => Err(CallError::RequestIdReused),
+        kept => Ok(kept.map(|(_, response)| response)),
+    }
+}
+
+/// Keeps what the repeated call needs.
+///
+/// # Errors
+///
+/// [`StoreError::Constraint`] when the call was kept before; [`find`] comes first.
+pub async fn keep(
+    connection: &mut Connection,
+    key: &RequestKey,
+    response: Vec<u8>,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    query!(connection, |c| diesel::insert_into(request::table)
+        .values((
+            request::brand_id.eq(Sql(&key.brand_id)),
+            request::principal.eq(&key.principal),
+            request::method.eq(key.method),
+            request::request_id.eq(Sql(key.request_id)),
+            request::body_digest.eq(&key.body_digest),
+            request::response.eq(&response),
+            request::create_time.eq(Sql(now)),
+        ))
+        .execute(c)
+        .await)?;
+    Ok(())
+}

@@ -1,0 +1,200 @@
+//! The part of a service that listens: one server with access control, health and reflection, and
+//! the tasks that live as long as it does.
+
+use std::{net::SocketAddr, time::Duration};
+
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::{
+    service::{Routes, RoutesBuilder},
+    transport::{Channel, Endpoint, Server as GrpcServer},
+};
+
+use crate::access::AccessLayer;
+
+/// How long calls and streams may go on after the stop began.
+const DRAIN_LIMIT: Duration = Duration::from_secs(20);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+const KEEPALIVE: Duration = Duration::from_secs(20);
+
+/// Why a server could not start or had to end.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {addr}")]
+    Listen {
+        /// The address.
+        addr: SocketAddr,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A peer's address is no URI.
+    #[error("{uri} is not the address of a peer")]
+    Peer {
+        /// The address.
+        uri: String,
+        /// Why not.
+        #[source]
+        source: tonic::transport::Error,
+    },
+    /// Reflection cannot be built from the contract, a defect of this build.
+    #[error("reflection cannot be built")]
+    Reflection(#[source] tonic_reflection::server::Error),
+    /// Serving ended with an error.
+    #[error("serving failed")]
+    Serve(#[source] tonic::transport::Error),
+}
+
+/// What ends with a service: a signal that it stops, and the tasks that heed it.
+#[derive(Clone, Default)]
+pub struct Lifetime {
+    /// Cancelled when the stop begins; streams and tasks end then.
+    pub shutdown: CancellationToken,
+    /// The tasks to wait for.
+    pub tasks: TaskTracker,
+}
+
+/// A service that is bound to its port and ready to run.
+pub struct Server {
+    listener: TcpListener,
+    addr: SocketAddr,
+    routes: Routes,
+    access: AccessLayer,
+    service_names: Vec<&'static str>,
+    lifetime: Lifetime,
+}
+
+impl Server {
+    /// Binds a service: `service_names` are the full names of the gRPC services in `routes`.
+    ///
+    /// # Errors
+    ///
+    /// [`ServerError::Listen`] when the address is taken.
+    pub async fn bind(
+        listen: SocketAddr,
+        routes: RoutesBuilder,
+        service_names: Vec<&'static str>,
+        access: AccessLayer,
+        lifetime: Lifetime,
+    ) -> Result<Self, ServerError> {
+        let failed = |source| ServerError::Listen {
+            addr: listen,
+            source,
+        };
+        let listener = TcpListener::bind(listen).await.map_err(failed)?;
+        let addr = listener.local_addr().map_err(failed)?;
+        Ok(Self {
+            listener,
+            addr,
+            routes: routes.routes(),
+            access,
+            service_names,
+            lifetime,
+        })
+    }
+
+    /// Returns the address that the service is bound to.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Serves until `stop`, then drains: no new calls, streams end, at most 20 seconds.
+    ///
+    /// # Errors
+    ///
+    /// [`ServerError::Serve`] when serving fails.
+    pub async fn run_until(self, stop: impl Future<Output = ()> + Send) -> Result<(), ServerError> {
+        let (reporter, health) = tonic_health::server::health_reporter();
+        for name in &self.service_names {
+            reporter
+                .set_service_status(*name, tonic_health::ServingStatus::Serving)
+                .await;
+        }
+        let shutdown = self.lifetime.shutdown.clone();
+        let routes = self
+            .routes
+            .add_service(health)
+            .add_service(
+                reflection(&self.service_names)?
+                    .build_v1()
+                    .map_err(ServerError::Reflection)?,
+            )
+            .add_service(
+                reflection(&self.service_names)?
+                    .build_v1alpha()
+                    .map_err(ServerError::Reflection)?,
+            );
+        let serving = GrpcServer::builder()
+            .http2_keepalive_interval(Some(KEEPALIVE))
+            .tcp_nodelay(true)
+            .layer(self.access)
+            .add_routes(routes)
+            .serve_with_incoming_shutdown(
+                TcpListenerStream::new(self.listener),
+                shutdown.clone().cancelled_owned(),
+            );
+        let names = self.service_names.clone();
+        let stopping = async {
+            stop.await;
+            for name in names {
+                reporter
+                    .set_service_status(name, tonic_health::ServingStatus::NotServing)
+                    .await;
+            }
+            reporter
+                .set_service_status("", tonic_health::ServingStatus::NotServing)
+                .await;
+            shutdown.cancel();
+            tokio::time::sleep(DRAIN_LIMIT).await;
+        };
+        let result = tokio::select! {
+            result = serving => result.map_err(ServerError::Serve),
+            () = stopping => {
+                tracing::warn!(addr = %self.addr, "calls still open after the drain limit are cut");
+                Ok(())
+            }
+        };
+        self.lifetime.shutdown.cancel();
+        self.lifetime.tasks.close();
+        if tokio::time::timeout(DRAIN_LIMIT, self.lifetime.tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!("tasks still running after the drain limit are cut");
+        }
+        result
+    }
+}
+
+fn reflection<'a>(
+    service_names: &[&'static str],
+) -> Result<tonic_reflection::server::Builder<'a>, ServerError> {
+    let builder = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(rapport_proto::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+        .with_service_name("grpc.health.v1.Health");
+    Ok(service_names
+        .iter()
+        .fold(builder, |builder, name| builder.with_service_name(*name)))
+}
+
+/// Returns a channel to a peer that connects when it is first used, and again when it breaks.
+///
+/// # Errors
+///
+/// [`ServerError::Peer`] when `uri` is no URI.
+pub fn channel(uri: &str) -> Result<Channel, ServerError> {
+    let endpoint = Endpoint::from_shared(uri.to_owned()).map_err(|source| ServerError::Peer {
+        uri: uri.to_owned(),
+        source,
+    })?;
+    Ok(endpoint
+        .connect_timeout(CONNECT_TIMEOUT)
+        .http2_keep_alive_interval(KEEPALIVE)
+        .keep_alive_while_idle(true)
+        .tcp_nodelay(true)
+        .connect_lazy())
+}
