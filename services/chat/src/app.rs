@@ -1,0 +1,108 @@
+//! The use cases: each loads facts, lets `domain` decide, and applies what it decided, with its
+//! event, in one transaction.
+//!
+//! Nothing here knows the wire or SQL. Clock and ids are read before a transaction begins and
+//! handed in, since its body may run more than once.
+
+mod caller;
+mod list_chatrooms;
+mod list_messages;
+mod mark_read;
+mod open_direct;
+mod read_chatroom;
+mod seen;
+mod send_message;
+mod view;
+
+use domain::id::{AccountId, BrandId};
+use kit::{
+    access::SuiteChannel,
+    clock::Clock,
+    consistency::ConsistencyToken,
+    db::{Connection, Db},
+    directory::{self, accounts, links},
+    error::CallError,
+    ids::Ids,
+};
+use rapport_proto::identity::v1::link_service_client::LinkServiceClient;
+
+use crate::error::ChatError;
+
+pub(crate) use caller::{Caller, Party};
+pub(crate) use list_chatrooms::{ArchivedFilter, ListChatrooms};
+pub(crate) use list_messages::{ListMessages, MessageOrder};
+pub(crate) use mark_read::MarkRead;
+pub(crate) use open_direct::OpenDirect;
+pub(crate) use send_message::SendMessage;
+pub(crate) use view::ChatroomView;
+
+/// What the use cases work with; clones share it.
+#[derive(Clone)]
+pub(crate) struct App {
+    /// The service's database.
+    pub db: Db,
+    /// The present.
+    pub clock: Clock,
+    /// Where new ids come from.
+    pub ids: Ids,
+    /// Who is asked where the directory is behind.
+    pub identity: LinkServiceClient<SuiteChannel>,
+}
+
+impl App {
+    /// Brings what is known of identity up to what the caller has already been told by it (SPEC 54).
+    ///
+    /// Asks identity at most once. An account that identity does not know either stays unknown, and
+    /// is then found nowhere.
+    ///
+    /// # Errors
+    ///
+    /// [`ChatError::ConsistencyUnavailable`] when identity does not answer, or does not know of that
+    /// sign-in.
+    async fn catch_up(&self, caller: &Caller) -> Result<(), ChatError> {
+        let Some(needed) = caller.needed else {
+            return Ok(());
+        };
+        if self.knows(&caller.brand_id, needed).await? {
+            return Ok(());
+        }
+        let (brand_id, account_id) = (&caller.brand_id, needed.account_id);
+        let found = directory::refresh(&self.db, &self.identity, brand_id, account_id)
+            .await
+            .map_err(|error| match error {
+                CallError::IdentityUnavailable => ChatError::ConsistencyUnavailable,
+                error => error.into(),
+            })?;
+        let stays_unknown = !found && needed.link_revision == 0;
+        if stays_unknown || self.knows(brand_id, needed).await? {
+            Ok(())
+        } else {
+            Err(ChatError::ConsistencyUnavailable)
+        }
+    }
+
+    async fn knows(&self, brand_id: &BrandId, needed: ConsistencyToken) -> Result<bool, ChatError> {
+        let mut connection = self.db.read().await?;
+        let account_id = needed.account_id;
+        if !exists(&mut connection, brand_id, account_id).await? {
+            return Ok(false);
+        }
+        if needed.link_revision == 0 {
+            return Ok(true);
+        }
+        let known = links::known_revision(&mut connection, brand_id, account_id).await?;
+        Ok(known >= needed.link_revision)
+    }
+}
+
+async fn exists(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    account_id: AccountId,
+) -> Result<bool, ChatError> {
+    let account = accounts::find(connection, brand_id, account_id).await?;
+    Ok(account.is_some())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,182 @@
+//! Listing the chatrooms that somebody sees, as they stood when paging began (SPEC 25).
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use domain::{chatroom::Recency, id::BrandId};
+use kit::{db::Connection, error::CallError, page};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{App, Caller, ChatroomView, Party, seen, view};
+use crate::{
+    error::ChatError,
+    store::{
+        chatrooms::{self, Listed, Owner, WithLast},
+        moments::{self, Moment},
+    },
+};
+
+/// Which chatrooms are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub(crate) enum ArchivedFilter {
+    /// All.
+    All,
+    /// Those that the side has not archived.
+    NotArchived,
+    /// Those that it has.
+    Archived,
+}
+
+/// Somebody asks for his list.
+#[derive(Clone, Debug)]
+pub(crate) struct ListChatrooms {
+    /// Which ones.
+    pub archived: ArchivedFilter,
+    /// How many at most.
+    pub page_size: i64,
+    /// Where to go on; empty for the first page.
+    pub page_token: String,
+}
+
+/// Where a page begins, and of which moment the list is.
+#[derive(Deserialize, Serialize)]
+struct Cursor {
+    chatrooms_of: Uuid,
+    archived: ArchivedFilter,
+    moment: Moment,
+    after: Place,
+}
+
+/// A [`Recency`] in a token; instants in microseconds since 1970.
+#[derive(Deserialize, Serialize)]
+struct Place {
+    message_micros: Option<i64>,
+    create_micros: i64,
+    chatroom: Uuid,
+}
+
+impl App {
+    /// Returns chatrooms that the caller sees, most recent first, and the token of the next page.
+    ///
+    /// The list is that of the moment when paging began: what has moved since is shown in its
+    /// present state where it stood then, and what has been opened since is not shown.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::PageTokenInvalid`] for a token of another caller or filter;
+    /// [`ChatError::ConsistencyUnavailable`].
+    ///
+    /// Source: SPEC 21, 25.
+    pub(crate) async fn list_chatrooms(
+        &self,
+        caller: &Caller,
+        query: ListChatrooms,
+    ) -> Result<(Vec<ChatroomView>, String), ChatError> {
+        let list_of = caller.party.author().id();
+        let cursor = page::cursor::<Cursor>(&query.page_token)?;
+        if let Some(cursor) = &cursor
+            && (cursor.chatrooms_of, cursor.archived) != (list_of, query.archived)
+        {
+            return Err(CallError::PageTokenInvalid.into());
+        }
+        self.catch_up(caller).await?;
+        if query.archived == ArchivedFilter::Archived {
+            // Nothing can be archived yet.
+            return Ok((Vec::new(), String::new()));
+        }
+        let mut connection = self.db.read().await?;
+        let (brand_id, party) = (&caller.brand_id, caller.party);
+        let owner = owner(&mut connection, brand_id, party).await?;
+        let (moment, after) = match cursor {
+            Some(Cursor { moment, after, .. }) => (moment, Some(after.read()?)),
+            None => (
+                moments::take(&mut connection, self.clock.now()).await?,
+                None,
+            ),
+        };
+        // One more than is shown tells whether there is another page.
+        let limit = query.page_size.saturating_add(1);
+        let mut page = list_as_of(&mut connection, brand_id, &owner, &moment, after, limit).await?;
+        let size = usize::try_from(query.page_size).unwrap_or(usize::MAX);
+        let more = page.len() > size;
+        page.truncate(size);
+        let token = match page.last() {
+            Some((place, _)) if more => page::token(&Cursor {
+                chatrooms_of: list_of,
+                archived: query.archived,
+                moment,
+                after: Place::of(*place),
+            }),
+            Some(_) | None => String::new(),
+        };
+        let rows = page.into_iter().map(|(_, row)| row).collect();
+        let views = view::views(&mut connection, brand_id, party.side(), rows).await?;
+        Ok((views, token))
+    }
+}
+
+async fn owner(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    party: Party,
+) -> Result<Owner, ChatError> {
+    if let Party::Member(member_id) = party {
+        return Ok(Owner::Member(member_id));
+    }
+    let person = seen::person(connection, brand_id, party).await?;
+    let accounts = person.map(|person| person.accounts).unwrap_or_default();
+    Ok(Owner::Accounts(accounts.into_iter().collect()))
+}
+
+/// Returns the first `limit` chatrooms after `after` in the order of the moment, with their places.
+///
+/// The order of the three queries matters: see [`chatrooms::list_moved`]'s module.
+async fn list_as_of(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    owner: &Owner,
+    moment: &Moment,
+    after: Option<Recency>,
+    limit: i64,
+) -> Result<Vec<(Recency, WithLast)>, ChatError> {
+    let mut listed =
+        chatrooms::list_written(connection, brand_id, owner, moment, after, limit).await?;
+    let rest = limit.saturating_sub(i64::try_from(listed.len()).unwrap_or(limit));
+    if rest > 0 {
+        let empty = chatrooms::list_empty(connection, brand_id, owner, moment, after, rest).await?;
+        listed.extend(empty);
+    }
+    let moved = chatrooms::list_moved(connection, brand_id, owner, moment).await?;
+    let behind = |listed: &Listed| after.is_none_or(|after| listed.place < after);
+    listed.extend(moved.into_iter().filter(behind));
+    // A chatroom that moved between two of the queries is in both, at the same place.
+    let in_order: BTreeMap<Recency, WithLast> = listed
+        .into_iter()
+        .map(|Listed { place, row }| (place, row))
+        .collect();
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    Ok(in_order.into_iter().rev().take(limit).collect())
+}
+
+impl Place {
+    fn of(place: Recency) -> Self {
+        Self {
+            message_micros: place.last_message_time.map(|time| time.timestamp_micros()),
+            create_micros: place.create_time.timestamp_micros(),
+            chatroom: place.chatroom.uuid(),
+        }
+    }
+
+    fn read(self) -> Result<Recency, CallError> {
+        Ok(Recency {
+            last_message_time: self.message_micros.map(instant).transpose()?,
+            create_time: instant(self.create_micros)?,
+            chatroom: self.chatroom.into(),
+        })
+    }
+}
+
+fn instant(micros: i64) -> Result<DateTime<Utc>, CallError> {
+    DateTime::from_timestamp_micros(micros).ok_or(CallError::PageTokenInvalid)
+}

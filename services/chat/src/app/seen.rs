@@ -1,0 +1,104 @@
+//! Who sees which chatroom (SPEC 21).
+//!
+//! | party               | sees                                                            |
+//! |---------------------|-----------------------------------------------------------------|
+//! | temporary visitor   | the chatrooms of his account                                    |
+//! | person              | those of the client and of each temporary linked with history   |
+//! | Member              | those that he is in                                             |
+//! | service as itself   | all of its Brand; only to write into them                       |
+
+use std::collections::BTreeSet;
+
+use domain::{
+    id::{AccountId, BrandId, ChatroomId},
+    person::Person,
+};
+use kit::{db::Connection, directory::links};
+
+use super::Party;
+use crate::{
+    error::ChatError,
+    model::Chatroom,
+    store::chatrooms::{self, WithLast},
+};
+
+/// Returns the accounts whose chatrooms a visitor sees, or `None` for a party that is no visitor.
+pub(super) async fn person(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    party: Party,
+) -> Result<Option<Person>, ChatError> {
+    match party {
+        Party::Temporary(account_id) => Ok(Some(alone(account_id))),
+        Party::Person(account_id) => {
+            let links = links::around(connection, brand_id, account_id).await?;
+            Ok(Some(links.seen_by(account_id)))
+        }
+        Party::Member(_) | Party::Service(_) => Ok(None),
+    }
+}
+
+/// Returns whether the party sees the chatroom.
+pub(super) async fn sees(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    party: Party,
+    chatroom: &Chatroom,
+) -> Result<bool, ChatError> {
+    match party {
+        Party::Member(member_id) => Ok(chatroom.member_id == member_id),
+        Party::Service(_) => Ok(true),
+        // The common case, without asking for links: what is his own he always sees.
+        Party::Temporary(own) | Party::Person(own) if chatroom.account_id == own => Ok(true),
+        Party::Temporary(_) | Party::Person(_) => Ok(person(connection, brand_id, party)
+            .await?
+            .is_some_and(|person| person.accounts.contains(&chatroom.account_id))),
+    }
+}
+
+/// Returns a chatroom that the party sees.
+///
+/// # Errors
+///
+/// [`ChatError::ChatroomNotFound`] when there is none, or he does not see it.
+pub(super) async fn find(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    party: Party,
+    id: ChatroomId,
+) -> Result<WithLast, ChatError> {
+    let missing = ChatError::ChatroomNotFound { chatroom_id: id };
+    let Some(found) = chatrooms::find(connection, brand_id, id).await? else {
+        return Err(missing);
+    };
+    if sees(connection, brand_id, party, &found.chatroom).await? {
+        Ok(found)
+    } else {
+        Err(missing)
+    }
+}
+
+/// As [`find`], and keeps others from changing the chatroom until the transaction ends.
+pub(super) async fn lock(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    party: Party,
+    id: ChatroomId,
+) -> Result<Chatroom, ChatError> {
+    let missing = ChatError::ChatroomNotFound { chatroom_id: id };
+    let Some(chatroom) = chatrooms::lock(connection, brand_id, id).await? else {
+        return Err(missing);
+    };
+    if sees(connection, brand_id, party, &chatroom).await? {
+        Ok(chatroom)
+    } else {
+        Err(missing)
+    }
+}
+
+fn alone(account_id: AccountId) -> Person {
+    Person {
+        root: account_id,
+        accounts: BTreeSet::from([account_id]),
+    }
+}

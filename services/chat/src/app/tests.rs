@@ -1,0 +1,9 @@
+//! The use cases on both engines, rule by rule.
+
+mod choosing;
+mod consistency;
+mod paging;
+mod racing;
+mod reading;
+mod sending;
+mod visibility;

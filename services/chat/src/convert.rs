@@ -1,0 +1,67 @@
+//! From the model outwards, to the wire.
+
+use domain::message::Side;
+use kit::convert::timestamp;
+use rapport_proto::chat::v1 as chat;
+
+use crate::{
+    app::ChatroomView,
+    events,
+    model::{Body, Message},
+};
+
+impl From<ChatroomView> for chat::Chatroom {
+    fn from(view: ChatroomView) -> Self {
+        let ChatroomView {
+            chatroom,
+            last_message,
+            person_id,
+            side,
+            writable,
+        } = view;
+        let marker = chatroom.marker(side);
+        Self {
+            chatroom_id: chatroom.id.to_string(),
+            account_id: chatroom.account_id.to_string(),
+            member_id: chatroom.member_id.to_string(),
+            person_id: person_id.to_string(),
+            create_time: Some(timestamp(chatroom.create_time)),
+            last_message: last_message.map(Into::into),
+            last_message_time: chatroom.last.map(|last| timestamp(last.message_time)),
+            last_sequence: number(chatroom.last_sequence()),
+            dialogue_time: chatroom.dialogue_time().map(timestamp),
+            read_sequence: number(marker.sequence),
+            unread_count: number(marker.unread_count),
+            // Neither can be set yet.
+            archived: false,
+            blocked: false,
+            writable: writable && side != Side::Service,
+        }
+    }
+}
+
+impl From<Message> for chat::Message {
+    fn from(message: Message) -> Self {
+        let (content, erase_time) = match message.body {
+            Body::Kept(content) => (Some(content), None),
+            Body::Erased(time) => (None, Some(timestamp(time))),
+        };
+        Self {
+            message_id: message.id.to_string(),
+            chatroom_id: message.chatroom_id.to_string(),
+            sequence: number(message.place.sequence),
+            author: Some(events::author(message.author)),
+            side: events::side(message.author.side()).into(),
+            kind: events::kind(message.kind).into(),
+            origin: events::origin(message.origin).into(),
+            content,
+            create_time: Some(timestamp(message.place.message_time)),
+            erase_time,
+        }
+    }
+}
+
+/// Returns the wire form of a count or sequence, all of which fit.
+pub(crate) fn number(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,228 @@
+//! Why a call is refused, and how each reason is answered.
+
+use domain::{
+    id::{AccountId, ChatroomId, MemberId, MessageId},
+    message::MessageKind,
+};
+use kit::{
+    db::{StoreError, TxError},
+    error::{CallError, Refusal},
+};
+use tonic::{Code, Status};
+
+/// The `ErrorInfo` domain of this service.
+pub(crate) const DOMAIN: &str = "chat.rapport";
+
+/// What this service answers instead of what was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum ChatError {
+    /// A failure that the methods of all services share.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The request names another Brand than the caller's.
+    #[error("there is no such Brand")]
+    BrandNotFound,
+    /// The account is unknown, or none that the caller may speak for.
+    #[error("there is no account {account_id}")]
+    AccountNotFound {
+        /// The account.
+        account_id: AccountId,
+    },
+    /// The chatroom's visitor is erased.
+    #[error("account {account_id} is erased")]
+    AccountErased {
+        /// The account.
+        account_id: AccountId,
+    },
+    /// The Member is unknown.
+    #[error("there is no Member {member_id}")]
+    MemberNotFound {
+        /// The Member.
+        member_id: MemberId,
+    },
+    /// The Member answers nobody any more.
+    #[error("Member {member_id} is deactivated")]
+    MemberDeactivated {
+        /// The Member.
+        member_id: MemberId,
+    },
+    /// The chatroom is unknown, or none that the caller sees; the answer does not say which.
+    #[error("there is no chatroom {chatroom_id}")]
+    ChatroomNotFound {
+        /// The chatroom.
+        chatroom_id: ChatroomId,
+    },
+    /// There is no chatroom in which the visitor could go on.
+    #[error("there is no chatroom to resume")]
+    NothingToResume,
+    /// Another body was sent under this message id (SPEC 29).
+    #[error("message {message_id} was sent with another body")]
+    MessageIdReused {
+        /// The message.
+        message_id: MessageId,
+    },
+    /// The caller may not send this kind, or not automatically (SPEC 27).
+    #[error("a message of kind {kind} may not be sent so")]
+    MessageKindNotAllowed {
+        /// The kind.
+        kind: MessageKind,
+    },
+    /// The message refers to an image that was not uploaded into the chatroom.
+    #[error("there is no such image")]
+    ImageNotFound,
+    /// A sign-in that the caller has made cannot be seen yet (SPEC 54).
+    #[error("the sign-in cannot be seen yet")]
+    ConsistencyUnavailable,
+    /// The position was given by no log of this service.
+    #[error("resume_position is not one that this method gave")]
+    ResumePositionInvalid,
+    /// The service stops.
+    #[error("the service is about to stop")]
+    ShuttingDown,
+}
+
+impl ChatError {
+    /// Returns the answer.
+    pub fn refusal(&self) -> Refusal {
+        let message = self.to_string();
+        match self {
+            Self::Call(error) => error.refusal(),
+            Self::BrandNotFound => Refusal::new(Code::NotFound, "BRAND_NOT_FOUND", message),
+            Self::AccountNotFound { account_id } => {
+                Refusal::new(Code::NotFound, "ACCOUNT_NOT_FOUND", message)
+                    .with("accountId", account_id)
+            }
+            Self::AccountErased { account_id } => {
+                Refusal::new(Code::FailedPrecondition, "ACCOUNT_ERASED", message)
+                    .with("accountId", account_id)
+            }
+            Self::MemberNotFound { member_id } => {
+                Refusal::new(Code::NotFound, "MEMBER_NOT_FOUND", message)
+                    .with("memberId", member_id)
+            }
+            Self::MemberDeactivated { member_id } => {
+                Refusal::new(Code::FailedPrecondition, "MEMBER_DEACTIVATED", message)
+                    .with("memberId", member_id)
+            }
+            Self::ChatroomNotFound { chatroom_id } => {
+                Refusal::new(Code::NotFound, "CHATROOM_NOT_FOUND", message)
+                    .with("chatroomId", chatroom_id)
+            }
+            Self::NothingToResume => Refusal::new(Code::NotFound, "CHATROOM_NOT_FOUND", message),
+            Self::MessageIdReused { message_id } => {
+                Refusal::new(Code::AlreadyExists, "MESSAGE_ID_REUSED", message)
+                    .with("messageId", message_id)
+            }
+            Self::MessageKindNotAllowed { kind } => {
+                Refusal::new(Code::PermissionDenied, "MESSAGE_KIND_NOT_ALLOWED", message)
+                    .with("kind", kind)
+            }
+            Self::ImageNotFound => Refusal::new(Code::NotFound, "IMAGE_NOT_FOUND", message),
+            Self::ConsistencyUnavailable => {
+                Refusal::new(Code::Unavailable, "CONSISTENCY_UNAVAILABLE", message)
+            }
+            Self::ResumePositionInvalid => {
+                Refusal::new(Code::InvalidArgument, "RESUME_POSITION_INVALID", message)
+            }
+            Self::ShuttingDown => Refusal::new(Code::Unavailable, "SHUTTING_DOWN", message),
+        }
+    }
+}
+
+impl From<StoreError> for ChatError {
+    fn from(error: StoreError) -> Self {
+        Self::Call(error.into())
+    }
+}
+
+impl From<ChatError> for Status {
+    fn from(error: ChatError) -> Self {
+        error.refusal().into_status(DOMAIN)
+    }
+}
+
+impl TxError for ChatError {
+    fn store_error(&self) -> Option<&StoreError> {
+        match self {
+            Self::Call(error) => error.store_error(),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rapport_proto::chat::v1::ErrorReason;
+    use tonic_types::StatusExt;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn check(error: ChatError, code: Code, reason: ErrorReason) {
+        let text = error.to_string();
+        let status = Status::from(error);
+        let info = status.get_details_error_info().unwrap();
+        let name = format!("ERROR_REASON_{}", info.reason);
+        assert_eq!(ErrorReason::from_str_name(&name), Some(reason), "{text}");
+        assert_eq!((status.code(), info.domain.as_str()), (code, DOMAIN));
+        for value in info.metadata.values() {
+            assert!(status.message().contains(value), "{text}");
+        }
+    }
+
+    #[test]
+    fn whatever_is_not_there_or_gone_has_a_reason_of_the_contract() {
+        use ChatError::*;
+        use ErrorReason as Reason;
+        let (missing, gone) = (Code::NotFound, Code::FailedPrecondition);
+        let id = Uuid::from_u128(1);
+        let (account_id, member_id, chatroom_id) = (id.into(), id.into(), id.into());
+        let erased = AccountErased { account_id };
+        let deactivated = MemberDeactivated { member_id };
+        let no_account = AccountNotFound { account_id };
+        let no_chatroom = ChatroomNotFound { chatroom_id };
+        check(BrandNotFound, missing, Reason::BrandNotFound);
+        check(no_account, missing, Reason::AccountNotFound);
+        check(
+            MemberNotFound { member_id },
+            missing,
+            Reason::MemberNotFound,
+        );
+        check(no_chatroom, missing, Reason::ChatroomNotFound);
+        check(NothingToResume, missing, Reason::ChatroomNotFound);
+        check(ImageNotFound, missing, Reason::ImageNotFound);
+        check(erased, gone, Reason::AccountErased);
+        check(deactivated, gone, Reason::MemberDeactivated);
+    }
+
+    #[test]
+    fn every_other_refusal_has_a_reason_of_the_contract() {
+        use ChatError::*;
+        use ErrorReason as Reason;
+        let later = Code::Unavailable;
+        let message_id = Uuid::from_u128(1).into();
+        let kind = MessageKind::Missed;
+        let reused = MessageIdReused { message_id };
+        let not_allowed = MessageKindNotAllowed { kind };
+        let position = ResumePositionInvalid;
+        let lost = CallError::from(StoreError::Unavailable("cause".into()));
+        check(reused, Code::AlreadyExists, Reason::MessageIdReused);
+        check(
+            not_allowed,
+            Code::PermissionDenied,
+            Reason::MessageKindNotAllowed,
+        );
+        check(
+            position,
+            Code::InvalidArgument,
+            Reason::ResumePositionInvalid,
+        );
+        check(
+            ConsistencyUnavailable,
+            later,
+            Reason::ConsistencyUnavailable,
+        );
+        check(ShuttingDown, later, Reason::ShuttingDown);
+        check(Call(lost), later, Reason::DatabaseUnavailable);
+    }
+}

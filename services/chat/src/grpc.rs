@@ -1,0 +1,10 @@
+//! The wire: parses a request, calls one use case, answers.
+
+mod caller;
+mod chat_service;
+mod chatrooms;
+mod message_event_service;
+mod messages;
+
+pub(crate) use chat_service::ChatGrpc;
+pub(crate) use message_event_service::MessageEventGrpc;

@@ -1,0 +1,189 @@
+//! `ChatService`, method by method. Those whose turn has not come say so.
+
+use kit::{
+    access::{self, Principal},
+    error::CallError,
+};
+use rapport_proto::chat::v1::{self as chat, chat_service_server::ChatService};
+use tokio_stream::Empty;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{chatrooms, messages};
+use crate::{app::App, error::ChatError};
+
+/// Answers the methods of `ChatService`.
+pub(crate) struct ChatGrpc(pub(crate) App);
+
+type Answer<T> = Result<Response<T>, Status>;
+
+fn parts<T>(request: Request<T>) -> Result<(Principal, T), ChatError> {
+    let principal = access::principal(&request)?;
+    Ok((principal, request.into_inner()))
+}
+
+fn unimplemented<T>(method: &'static str) -> Answer<T> {
+    Err(ChatError::from(CallError::Unimplemented { method }).into())
+}
+
+#[tonic::async_trait]
+impl ChatService for ChatGrpc {
+    async fn open_direct_chatroom(
+        &self,
+        request: Request<chat::OpenDirectChatroomRequest>,
+    ) -> Answer<chat::OpenDirectChatroomResponse> {
+        let (principal, request) = parts(request)?;
+        Ok(Response::new(
+            chatrooms::open_direct(&self.0, principal, request).await?,
+        ))
+    }
+
+    async fn resume_chatroom(
+        &self,
+        request: Request<chat::ResumeChatroomRequest>,
+    ) -> Answer<chat::ResumeChatroomResponse> {
+        let (principal, request) = parts(request)?;
+        Ok(Response::new(
+            chatrooms::resume(&self.0, principal, request).await?,
+        ))
+    }
+
+    async fn get_chatroom(
+        &self,
+        request: Request<chat::GetChatroomRequest>,
+    ) -> Answer<chat::GetChatroomResponse> {
+        let (principal, request) = parts(request)?;
+        Ok(Response::new(
+            chatrooms::get(&self.0, principal, request).await?,
+        ))
+    }
+
+    async fn list_chatrooms(
+        &self,
+        request: Request<chat::ListChatroomsRequest>,
+    ) -> Answer<chat::ListChatroomsResponse> {
+        let (principal, request) = parts(request)?;
+        Ok(Response::new(
+            chatrooms::list(&self.0, principal, request).await?,
+        ))
+    }
+
+    async fn send_message(
+        &self,
+        request: Request<chat::SendMessageRequest>,
+    ) -> Answer<chat::SendMessageResponse> {
+        let (principal, request) = parts(request)?;
+        Ok(Response::new(
+            messages::send(&self.0, principal, request).await?,
+        ))
+    }
+
+    async fn list_messages(
+        &self,
+        request: Request<chat::ListMessagesRequest>,
+    ) -> Answer<chat::ListMessagesResponse> {
+        let (principal, request) = parts(request)?;
+        Ok(Response::new(
+            messages::list(&self.0, principal, request).await?,
+        ))
+    }
+
+    async fn mark_read(
+        &self,
+        request: Request<chat::MarkReadRequest>,
+    ) -> Answer<chat::MarkReadResponse> {
+        let (principal, request) = parts(request)?;
+        Ok(Response::new(
+            chatrooms::mark_read(&self.0, principal, request).await?,
+        ))
+    }
+
+    async fn issue_phygital_code(
+        &self,
+        _: Request<chat::IssuePhygitalCodeRequest>,
+    ) -> Answer<chat::IssuePhygitalCodeResponse> {
+        unimplemented("rapport.chat.v1.ChatService/IssuePhygitalCode")
+    }
+
+    async fn start_phygital_chatroom(
+        &self,
+        _: Request<chat::StartPhygitalChatroomRequest>,
+    ) -> Answer<chat::StartPhygitalChatroomResponse> {
+        unimplemented("rapport.chat.v1.ChatService/StartPhygitalChatroom")
+    }
+
+    async fn list_person_messages(
+        &self,
+        _: Request<chat::ListPersonMessagesRequest>,
+    ) -> Answer<chat::ListPersonMessagesResponse> {
+        unimplemented("rapport.chat.v1.ChatService/ListPersonMessages")
+    }
+
+    async fn set_archived(
+        &self,
+        _: Request<chat::SetArchivedRequest>,
+    ) -> Answer<chat::SetArchivedResponse> {
+        unimplemented("rapport.chat.v1.ChatService/SetArchived")
+    }
+
+    async fn set_blocked(
+        &self,
+        _: Request<chat::SetBlockedRequest>,
+    ) -> Answer<chat::SetBlockedResponse> {
+        unimplemented("rapport.chat.v1.ChatService/SetBlocked")
+    }
+
+    async fn request_rating(
+        &self,
+        _: Request<chat::RequestRatingRequest>,
+    ) -> Answer<chat::RequestRatingResponse> {
+        unimplemented("rapport.chat.v1.ChatService/RequestRating")
+    }
+
+    async fn answer_rating(
+        &self,
+        _: Request<chat::AnswerRatingRequest>,
+    ) -> Answer<chat::AnswerRatingResponse> {
+        unimplemented("rapport.chat.v1.ChatService/AnswerRating")
+    }
+
+    async fn upload_image(
+        &self,
+        _: Request<Streaming<chat::UploadImageRequest>>,
+    ) -> Answer<chat::UploadImageResponse> {
+        unimplemented("rapport.chat.v1.ChatService/UploadImage")
+    }
+
+    type DownloadImageStream = Empty<Result<chat::DownloadImageResponse, Status>>;
+
+    async fn download_image(
+        &self,
+        _: Request<chat::DownloadImageRequest>,
+    ) -> Answer<Self::DownloadImageStream> {
+        unimplemented("rapport.chat.v1.ChatService/DownloadImage")
+    }
+
+    type WatchChatroomsStream = Empty<Result<chat::WatchChatroomsResponse, Status>>;
+
+    async fn watch_chatrooms(
+        &self,
+        _: Request<chat::WatchChatroomsRequest>,
+    ) -> Answer<Self::WatchChatroomsStream> {
+        unimplemented("rapport.chat.v1.ChatService/WatchChatrooms")
+    }
+
+    async fn erase_person(
+        &self,
+        _: Request<chat::ErasePersonRequest>,
+    ) -> Answer<chat::ErasePersonResponse> {
+        unimplemented("rapport.chat.v1.ChatService/ErasePerson")
+    }
+
+    type ExportPersonStream = Empty<Result<chat::ExportPersonResponse, Status>>;
+
+    async fn export_person(
+        &self,
+        _: Request<chat::ExportPersonRequest>,
+    ) -> Answer<Self::ExportPersonStream> {
+        unimplemented("rapport.chat.v1.ChatService/ExportPerson")
+    }
+}

@@ -1,0 +1,110 @@
+//! Opening, reading and listing chatrooms.
+
+use kit::{access::Principal, convert::field, error::CallError, page, request::RequestKey};
+use rapport_proto::chat::v1::{self as chat, ArchivedFilter as Wire};
+
+use super::caller;
+use crate::{
+    app::{App, ArchivedFilter, ListChatrooms, MarkRead, OpenDirect},
+    convert::number,
+    error::ChatError,
+};
+
+pub(super) async fn open_direct(
+    app: &App,
+    principal: Principal,
+    request: chat::OpenDirectChatroomRequest,
+) -> Result<chat::OpenDirectChatroomResponse, ChatError> {
+    let caller = caller::visitor(&principal, &request.account_id, &request.consistency_token)?;
+    let command = OpenDirect {
+        member_id: field("member_id", request.member_id.parse())?,
+        key: RequestKey::new(
+            caller.brand_id.clone(),
+            caller.name.clone(),
+            "OpenDirectChatroom",
+            &request.request_id,
+            &request,
+        )?,
+    };
+    let (view, created) = app.open_direct(&caller, command).await?;
+    Ok(chat::OpenDirectChatroomResponse {
+        chatroom: Some(view.into()),
+        created,
+    })
+}
+
+pub(super) async fn resume(
+    app: &App,
+    principal: Principal,
+    request: chat::ResumeChatroomRequest,
+) -> Result<chat::ResumeChatroomResponse, ChatError> {
+    let caller = caller::visitor(&principal, &request.account_id, &request.consistency_token)?;
+    let temporary = field("temporary_account_id", request.temporary_account_id.parse())?;
+    let view = app.resume_chatroom(&caller, temporary).await?;
+    Ok(chat::ResumeChatroomResponse {
+        chatroom: Some(view.into()),
+    })
+}
+
+pub(super) async fn get(
+    app: &App,
+    principal: Principal,
+    request: chat::GetChatroomRequest,
+) -> Result<chat::GetChatroomResponse, ChatError> {
+    let token = &request.consistency_token;
+    let caller = caller::participant(&principal, request.acting_for, token)?;
+    let id = field("chatroom_id", request.chatroom_id.parse())?;
+    let view = app.get_chatroom(&caller, id).await?;
+    Ok(chat::GetChatroomResponse {
+        chatroom: Some(view.into()),
+    })
+}
+
+pub(super) async fn list(
+    app: &App,
+    principal: Principal,
+    request: chat::ListChatroomsRequest,
+) -> Result<chat::ListChatroomsResponse, ChatError> {
+    let archived = match Wire::try_from(request.archived) {
+        Ok(Wire::Unspecified) => ArchivedFilter::All,
+        Ok(Wire::NotArchived) => ArchivedFilter::NotArchived,
+        Ok(Wire::Archived) => ArchivedFilter::Archived,
+        Err(_) => return Err(CallError::field("archived", "is none of its values").into()),
+    };
+    let token = &request.consistency_token;
+    let caller = caller::participant(&principal, request.acting_for, token)?;
+    let query = ListChatrooms {
+        archived,
+        page_size: page::size(request.page_size)?,
+        page_token: request.page_token,
+    };
+    let (views, next_page_token) = app.list_chatrooms(&caller, query).await?;
+    Ok(chat::ListChatroomsResponse {
+        chatrooms: views.into_iter().map(Into::into).collect(),
+        next_page_token,
+    })
+}
+
+pub(super) async fn mark_read(
+    app: &App,
+    principal: Principal,
+    request: chat::MarkReadRequest,
+) -> Result<chat::MarkReadResponse, ChatError> {
+    let caller = caller::participant(&principal, request.acting_for.clone(), "")?;
+    let command = MarkRead {
+        chatroom_id: field("chatroom_id", request.chatroom_id.parse())?,
+        sequence: field("sequence", u64::try_from(request.sequence))?,
+        key: RequestKey::new(
+            caller.brand_id.clone(),
+            caller.name.clone(),
+            "MarkRead",
+            &request.request_id,
+            &request,
+        )?,
+    };
+    let marker = app.mark_read(&caller, command).await?;
+    Ok(chat::MarkReadResponse {
+        read_sequence: number(marker.sequence),
+        unread_count: number(marker.unread_count),
+    })
+}

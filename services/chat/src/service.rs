@@ -1,0 +1,128 @@
+//! The service: its database, its peers, its tasks and its routes, put together.
+
+use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+use kit::{
+    access::{
+        AccessLayer, InvalidSuiteSecret, KeySet, Revocations, SuiteCredential, TokenVerifier,
+        keep_revocations,
+    },
+    config::ServiceConfig,
+    consumer::{self, EventSource},
+    db::{Connection, Db, Migrations, StoreError},
+    directory,
+    event_log::Batch,
+    ids::Ids,
+    server::{self, Lifetime, Server, ServerError},
+};
+use rapport_proto::{
+    chat::v1::{
+        chat_service_server::{self, ChatServiceServer},
+        message_event_service_server::{self, MessageEventServiceServer},
+    },
+    identity::v1::{
+        link_service_client::LinkServiceClient, session_service_client::SessionServiceClient,
+    },
+};
+use tonic::service::Routes;
+
+use crate::{
+    app::App,
+    error::DOMAIN,
+    grpc::{ChatGrpc, MessageEventGrpc},
+};
+
+pub(crate) const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
+pub(crate) const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+
+/// Chatrooms and messages, as a service.
+pub struct Service;
+
+/// Why the service could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The database cannot be opened.
+    #[error("chat's database cannot be opened")]
+    Database(#[from] StoreError),
+    /// A peer's address is no URI, or the own address is taken.
+    #[error("chat's server cannot start")]
+    Server(#[from] ServerError),
+    /// The suite's secret cannot be sent.
+    #[error("chat cannot call the other services")]
+    SuiteSecret(#[from] InvalidSuiteSecret),
+}
+
+/// Returns the migrations of chat's database.
+pub fn migrations() -> Migrations {
+    Migrations::of_service(POSTGRES, SQLITE).with_directory()
+}
+
+impl Service {
+    /// Opens the database, begins to follow identity, and binds the port; calls are answered once
+    /// the server runs.
+    ///
+    /// Identity need not be there yet: it is connected to when it is first needed, and again after
+    /// each break.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`] says what cannot be had.
+    pub async fn build(config: ServiceConfig) -> Result<Server, StartError> {
+        let db = Db::open(&config.database, migrations()).await?;
+        let clock = config.clock;
+        let channel = server::channel(&config.peers.identity)?;
+        let credential = SuiteCredential::new(&config.secrets.suite_secret)?;
+        let identity = LinkServiceClient::with_interceptor(channel.clone(), credential);
+        let revocations = Revocations::load(&db, Some(config.identity_silence_limit)).await?;
+        let tokens = TokenVerifier::new(
+            KeySet::default(),
+            Some(SessionServiceClient::new(channel)),
+            revocations.clone(),
+            clock.clone(),
+        );
+        let access = AccessLayer::new(
+            DOMAIN,
+            tokens,
+            config.secrets.operator_token,
+            config.secrets.suite_secret,
+        );
+        let lifetime = Lifetime::default();
+        lifetime.tasks.spawn(consumer::follow(
+            EventSource::Identity(identity.clone()),
+            db.clone(),
+            clock.clone(),
+            |connection, batch, _| Box::pin(apply(connection, batch)),
+            move |batch| revocations.observe(&batch.events),
+            lifetime.shutdown.clone(),
+        ));
+        let events = MessageEventGrpc {
+            db: db.clone(),
+            clock: clock.clone(),
+            shutdown: lifetime.shutdown.clone(),
+        };
+        let ids = Ids::new(clock.clone());
+        let app = App {
+            db,
+            clock,
+            ids,
+            identity,
+        };
+        let mut routes = Routes::builder();
+        routes
+            .add_service(ChatServiceServer::new(ChatGrpc(app)))
+            .add_service(MessageEventServiceServer::new(events));
+        let names = vec![
+            chat_service_server::SERVICE_NAME,
+            message_event_service_server::SERVICE_NAME,
+        ];
+        Ok(Server::bind(config.listen, routes, names, access, lifetime).await?)
+    }
+}
+
+/// Keeps what identity tells: who is who, and which sessions are not to be trusted any more.
+async fn apply(connection: &mut Connection, batch: &Batch) -> Result<(), StoreError> {
+    directory::apply(connection, &batch.events).await?;
+    keep_revocations(connection, &batch.events).await
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,198 @@
+//! Messages.
+//!
+//! What a message says is one column, an encoded `MessageContent`: whatever its kind, erasing it is
+//! one assignment, and what must stay (id, kind, time, side, author) is columns of its own that the
+//! assignment does not touch (SPEC 55). Nothing is searched by content.
+
+use chrono::{DateTime, Utc};
+use diesel::{
+    BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, Queryable, Selectable,
+    SelectableHelper,
+};
+use diesel_async::RunQueryDsl;
+use domain::{
+    id::{BrandId, ChatroomId, MessageId},
+    message::{MessageKind, MessageOrigin, Place, Side},
+};
+use kit::{
+    db::{Connection, Sql, StoreError},
+    query,
+};
+use prost::Message as _;
+use rapport_proto::chat::v1::MessageContent;
+use uuid::Uuid;
+
+use super::{from_column, moments::CurrentTransaction, schema::message, to_column};
+use crate::model::{Author, Body, Message};
+
+/// From which end of a chatroom messages are listed, and behind which sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Range {
+    /// The greatest sequence first, all below this one.
+    NewestBelow(u64),
+    /// The smallest sequence first, all above this one.
+    OldestAbove(u64),
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = message)]
+pub(super) struct Row {
+    chatroom_id: Sql<ChatroomId>,
+    sequence: i64,
+    message_id: Sql<MessageId>,
+    message_time: Sql<DateTime<Utc>>,
+    side: Sql<Side>,
+    author_id: Sql<Uuid>,
+    kind: Sql<MessageKind>,
+    origin: Sql<MessageOrigin>,
+    content: Option<Vec<u8>>,
+    erase_time: Option<Sql<DateTime<Utc>>>,
+}
+
+impl TryFrom<Row> for Message {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        let corrupt = || StoreError::Corrupt {
+            what: "message.content",
+        };
+        let body = match (row.content, row.erase_time) {
+            (Some(content), None) => {
+                Body::Kept(MessageContent::decode(content.as_slice()).map_err(|_| corrupt())?)
+            }
+            (None, Some(erase_time)) => Body::Erased(erase_time.0),
+            _ => return Err(corrupt()),
+        };
+        Ok(Self {
+            id: row.message_id.0,
+            chatroom_id: row.chatroom_id.0,
+            place: Place {
+                sequence: from_column("message.sequence", row.sequence)?,
+                message_time: row.message_time.0,
+            },
+            author: Author::on(row.side.0, row.author_id.0),
+            kind: row.kind.0,
+            origin: row.origin.0,
+            body,
+        })
+    }
+}
+
+/// Returns the message to which its sender gave this id.
+///
+/// # Errors
+///
+/// What the database fails with.
+pub(crate) async fn find(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    chatroom_id: ChatroomId,
+    id: MessageId,
+) -> Result<Option<Message>, StoreError> {
+    let row: Option<Row> = query!(connection, |c| message::table
+        .filter(message::brand_id.eq(Sql(brand_id)))
+        .filter(message::chatroom_id.eq(Sql(chatroom_id)))
+        .filter(message::message_id.eq(Sql(id)))
+        .select(Row::as_select())
+        .first(c)
+        .await
+        .optional())?;
+    row.map(Message::try_from).transpose()
+}
+
+/// Returns at most `limit` messages of a chatroom.
+///
+/// # Errors
+///
+/// What the database fails with.
+pub(crate) async fn list(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    chatroom_id: ChatroomId,
+    range: Range,
+    limit: i64,
+) -> Result<Vec<Message>, StoreError> {
+    let rows: Vec<Row> = match range {
+        Range::NewestBelow(sequence) => query!(connection, |c| message::table
+            .filter(message::brand_id.eq(Sql(brand_id)))
+            .filter(message::chatroom_id.eq(Sql(chatroom_id)))
+            .filter(message::sequence.lt(to_column(sequence)))
+            .order(message::sequence.desc())
+            .limit(limit)
+            .select(Row::as_select())
+            .load(c)
+            .await)?,
+        Range::OldestAbove(sequence) => query!(connection, |c| message::table
+            .filter(message::brand_id.eq(Sql(brand_id)))
+            .filter(message::chatroom_id.eq(Sql(chatroom_id)))
+            .filter(message::sequence.gt(to_column(sequence)))
+            .order(message::sequence.asc())
+            .limit(limit)
+            .select(Row::as_select())
+            .load(c)
+            .await)?,
+    };
+    rows.into_iter().map(Message::try_from).collect()
+}
+
+/// Returns how many messages that are not of `side` stand after one sequence, up to another.
+///
+/// # Errors
+///
+/// What the database fails with.
+pub(crate) async fn count_of_others(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    chatroom_id: ChatroomId,
+    side: Side,
+    after: u64,
+    up_to: u64,
+) -> Result<u64, StoreError> {
+    let between = message::sequence
+        .gt(to_column(after))
+        .and(message::sequence.le(to_column(up_to)));
+    let count: i64 = query!(connection, |c| message::table
+        .filter(message::brand_id.eq(Sql(brand_id)))
+        .filter(message::chatroom_id.eq(Sql(chatroom_id)))
+        .filter(between)
+        .filter(message::side.ne(Sql(side)))
+        .count()
+        .get_result(c)
+        .await)?;
+    from_column("count of messages", count)
+}
+
+/// Inserts a message.
+///
+/// # Errors
+///
+/// [`StoreError::Constraint`] when its id or sequence is taken; the caller, who has locked the
+/// chatroom, looks first.
+pub(crate) async fn insert(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    new: &Message,
+) -> Result<(), StoreError> {
+    let (content, erase_time) = match &new.body {
+        Body::Kept(content) => (Some(content.encode_to_vec()), None),
+        Body::Erased(time) => (None, Some(Sql(*time))),
+    };
+    query!(connection, |c| diesel::insert_into(message::table)
+        .values((
+            message::brand_id.eq(Sql(brand_id)),
+            message::chatroom_id.eq(Sql(new.chatroom_id)),
+            message::sequence.eq(to_column(new.place.sequence)),
+            message::message_id.eq(Sql(new.id)),
+            message::message_time.eq(Sql(new.place.message_time)),
+            message::transaction_id.eq(CurrentTransaction),
+            message::side.eq(Sql(new.author.side())),
+            message::author_id.eq(Sql(new.author.id())),
+            message::kind.eq(Sql(new.kind)),
+            message::origin.eq(Sql(new.origin)),
+            message::content.eq(&content),
+            message::erase_time.eq(erase_time),
+        ))
+        .execute(c)
+        .await)?;
+    Ok(())
+}

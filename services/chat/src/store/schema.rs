@@ -1,0 +1,46 @@
+//! The tables, as the migrations make them; the column comments are there.
+
+diesel::table! {
+    use diesel::sql_types::{BigInt, Nullable};
+    use kit::db::{DbText, DbTime, DbUuid};
+
+    chatroom (brand_id, chatroom_id) {
+        brand_id -> DbText,
+        chatroom_id -> DbUuid,
+        account_id -> DbUuid,
+        member_id -> DbUuid,
+        create_time -> DbTime,
+        transaction_id -> BigInt,
+        last_sequence -> BigInt,
+        last_message_time -> Nullable<DbTime>,
+        last_transaction_id -> BigInt,
+        visitor_first_time -> Nullable<DbTime>,
+        member_first_time -> Nullable<DbTime>,
+        visitor_read_sequence -> BigInt,
+        visitor_unread_count -> BigInt,
+        member_read_sequence -> BigInt,
+        member_unread_count -> BigInt,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::{BigInt, Binary, Nullable};
+    use kit::db::{DbText, DbTime, DbUuid};
+
+    message (brand_id, chatroom_id, sequence) {
+        brand_id -> DbText,
+        chatroom_id -> DbUuid,
+        sequence -> BigInt,
+        message_id -> DbUuid,
+        message_time -> DbTime,
+        transaction_id -> BigInt,
+        side -> DbText,
+        author_id -> DbUuid,
+        kind -> DbText,
+        origin -> DbText,
+        content -> Nullable<Binary>,
+        erase_time -> Nullable<DbTime>,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(chatroom, message);
