@@ -1,1 +1,99 @@
-//! TODO
+//! Who is who: Brands, sessions, accounts, links.
+//!
+//! Identity decides what becomes of a temporary account when its visitor signs in, and tells the
+//! other services by events. It signs the access tokens that all services verify.
+//!
+//! ```text
+//! grpc ─► app ─► domain (pure), assertion (proof), token (signing)
+//!          └───► store ─► PostgreSQL | SQLite, with the event log in the same transaction
+//! ```
+//!
+//! `grpc` parses and answers, `convert` translates, `app` is one function per use case, `store` is
+//! SQL only. It stores no chatroom, no order and no credit, and it calls no other service.
+
+mod app;
+mod assertion;
+mod convert;
+mod error;
+mod grpc;
+mod model;
+mod revocations;
+mod store;
+mod token;
+
+use std::sync::Arc;
+
+use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+use kit::{
+    access::{AccessLayer, KeySet, TokenVerifier},
+    config::ServiceConfig,
+    db::{Db, Migrations, StoreError},
+    server::{Lifetime, Server, ServerError},
+};
+
+pub use token::SigningKeyError;
+
+/// Why the service could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The database cannot be opened or read.
+    #[error("identity's database cannot be opened")]
+    Store(#[from] StoreError),
+    /// The key that signs access tokens cannot be had.
+    #[error("identity has no signing key")]
+    SigningKey(#[from] SigningKeyError),
+    /// The server cannot listen.
+    #[error("identity cannot listen")]
+    Server(#[from] ServerError),
+}
+
+/// The identity service.
+pub struct Service;
+
+impl Service {
+    /// Builds the service: opens its database, loads or makes its signing key, binds its port.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`] says what could not be had.
+    pub async fn build(config: ServiceConfig) -> Result<Server, StartError> {
+        let lifetime = Lifetime::default();
+        let db = Db::open(&config.database, migrations()).await?;
+        let revocations = revocations::follow(&db, &lifetime).await?;
+        let secrets = config.secrets;
+        let signer =
+            token::TokenSigner::load(&db, &secrets.sealing_key, config.clock.now()).await?;
+        let keys = KeySet::default();
+        keys.replace(signer.key_set());
+        let tokens = TokenVerifier::new(keys, None, revocations, config.clock.clone());
+        let access = AccessLayer::new(
+            error::DOMAIN,
+            tokens,
+            secrets.operator_token,
+            secrets.suite_secret,
+        );
+        let app = Arc::new(app::App::new(
+            db,
+            config.clock,
+            secrets.sealing_key,
+            secrets.email_digest_key,
+            signer,
+        ));
+        let server = Server::bind(
+            config.listen,
+            grpc::routes(&app, &lifetime),
+            grpc::SERVICE_NAMES.to_vec(),
+            access,
+            lifetime,
+        )
+        .await?;
+        Ok(server)
+    }
+}
+
+/// Returns the service's migrations, the shared ones included.
+pub fn migrations() -> Migrations {
+    const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
+    const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+    Migrations::of_service(POSTGRES, SQLITE)
+}

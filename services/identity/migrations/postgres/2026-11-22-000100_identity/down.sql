@@ -1,0 +1,15 @@
+DROP TABLE signing_key;
+DROP TABLE audit_entry;
+DROP TABLE sign_in;
+DROP TABLE settlement;
+DROP TABLE link;
+DROP TABLE session_token;
+DROP TABLE session;
+DROP TABLE member_customer;
+DROP TABLE member;
+DROP TABLE account_email;
+DROP TABLE account;
+DROP TABLE api_key;
+DROP TABLE assertion_key;
+DROP TABLE merge_policy;
+DROP TABLE brand;

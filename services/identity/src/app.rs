@@ -1,0 +1,210 @@
+//! What identity does: one function per use case.
+//!
+//! Each loads facts, lets `domain` decide, applies the decision and writes what happened, in one
+//! transaction. What a transaction must not make by itself is made before: instants, ids, tokens,
+//! digests, and the verification of proofs.
+
+mod accounts;
+mod api_keys;
+mod assertion_keys;
+mod brands;
+mod journal;
+mod lanes;
+mod links;
+mod members;
+mod merge_policies;
+mod persons;
+mod sessions;
+mod sign_in;
+mod temporary_sessions;
+#[cfg(test)]
+mod tests;
+
+use chrono::{DateTime, Utc};
+use domain::id::{BrandId, KeyId, RequestId};
+use kit::{
+    access::Principal,
+    clock::Clock,
+    db::{Connection, Db},
+    ids::Ids,
+    request::RequestKey,
+    secret::{EmailDigestKey, SealingKey},
+};
+use uuid::Uuid;
+
+use crate::{
+    error::IdentityError,
+    model::{Brand, BrandState},
+    store::brands as brand_store,
+    token::TokenSigner,
+};
+
+pub(crate) use accounts::ShownAccount;
+pub(crate) use api_keys::{MadeApiKey, NewApiKey};
+pub(crate) use assertion_keys::{KeyMaterial, MadeAssertionKey, NewAssertionKey};
+pub(crate) use brands::{BrandChange, BrandWithPolicy};
+pub(crate) use members::{MemberChange, MemberWithCustomers, NewMember, OwnCustomer};
+pub(crate) use persons::{Person, PersonKey};
+pub(crate) use sessions::OpenedSession;
+pub(crate) use sign_in::{SignInCommand, SignInOutcome, SignInResult};
+pub(crate) use temporary_sessions::NewTemporarySession;
+
+/// All that the use cases work with.
+pub(crate) struct App {
+    db: Db,
+    clock: Clock,
+    ids: Ids,
+    sealing_key: SealingKey,
+    email_digest_key: EmailDigestKey,
+    signer: TokenSigner,
+    lanes: lanes::Lanes,
+}
+
+/// Who does something, for audit entries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Actor {
+    /// What kind of caller: a name of `rapport.access.v1.Caller`.
+    pub(crate) caller: String,
+    /// Which one; empty where there is none to name.
+    pub(crate) id: String,
+}
+
+impl From<&Principal> for Actor {
+    fn from(principal: &Principal) -> Self {
+        let caller = principal.caller().as_str_name();
+        let name = principal.name();
+        Self {
+            caller: caller.strip_prefix("CALLER_").unwrap_or(caller).to_owned(),
+            id: name.split_once('/').map_or("", |(_, id)| id).to_owned(),
+        }
+    }
+}
+
+/// A write that may be repeated (SPEC 61), and who asks for it.
+pub(crate) struct Write {
+    /// The Brand that it is about.
+    pub(crate) brand_id: BrandId,
+    /// Who asks.
+    pub(crate) actor: Actor,
+    /// What makes two calls the same.
+    pub(crate) key: RequestKey,
+}
+
+/// What a transaction needs from outside: who, when, and ids for what it will write down.
+pub(crate) struct Stamp {
+    brand_id: BrandId,
+    actor: Actor,
+    request_id: Option<RequestId>,
+    now: DateTime<Utc>,
+    ids: [Uuid; Stamp::IDS],
+}
+
+impl Stamp {
+    /// More than the events and audit entries of any one use case.
+    const IDS: usize = 12;
+}
+
+impl App {
+    pub(crate) fn new(
+        db: Db,
+        clock: Clock,
+        sealing_key: SealingKey,
+        email_digest_key: EmailDigestKey,
+        signer: TokenSigner,
+    ) -> Self {
+        Self {
+            db,
+            ids: Ids::new(clock.clone()),
+            clock,
+            sealing_key,
+            email_digest_key,
+            signer,
+            lanes: lanes::Lanes::default(),
+        }
+    }
+
+    /// Returns the key that signs access tokens.
+    pub(crate) fn signer(&self) -> &TokenSigner {
+        &self.signer
+    }
+
+    /// Returns the database, for streams over its log.
+    pub(crate) fn db(&self) -> &Db {
+        &self.db
+    }
+
+    /// Returns the present.
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    fn stamp(&self, brand_id: &BrandId, actor: Actor, request_id: Option<RequestId>) -> Stamp {
+        Stamp {
+            brand_id: brand_id.clone(),
+            actor,
+            request_id,
+            now: self.clock.now(),
+            ids: std::array::from_fn(|_| self.ids.next()),
+        }
+    }
+
+    fn write_stamp(&self, write: &Write) -> Stamp {
+        self.stamp(
+            &write.brand_id,
+            write.actor.clone(),
+            Some(write.key.request_id()),
+        )
+    }
+}
+
+/// Returns where a key of a Brand is sealed for.
+pub(crate) fn sealing_place(brand_id: &BrandId, key_id: KeyId) -> String {
+    format!("{brand_id}/{key_id}")
+}
+
+/// Returns the Brand.
+async fn find_brand(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+) -> Result<Brand, IdentityError> {
+    let brand = brand_store::find(connection, brand_id).await?;
+    brand.ok_or(IdentityError::BrandNotFound)
+}
+
+/// Returns the Brand, if its visitors, Members and services are served.
+async fn find_serving_brand(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+) -> Result<Brand, IdentityError> {
+    let brand = find_brand(connection, brand_id).await?;
+    match brand.state {
+        BrandState::Active => Ok(brand),
+        BrandState::Suspended => Err(IdentityError::BrandSuspended),
+    }
+}
+
+/// Returns the stored answer of a repeated call, decoded.
+async fn find_answer<T: prost::Message + Default>(
+    connection: &mut Connection,
+    key: &RequestKey,
+) -> Result<Option<T>, IdentityError> {
+    let kept = kit::request::find(connection, key).await?;
+    kept.map(|bytes| T::decode(bytes.as_slice()))
+        .transpose()
+        .map_err(|_| {
+            kit::db::StoreError::Corrupt {
+                what: "request.response",
+            }
+            .into()
+        })
+}
+
+/// Keeps an answer for the repeated call.
+async fn keep_answer(
+    connection: &mut Connection,
+    key: &RequestKey,
+    answer: &impl prost::Message,
+    now: DateTime<Utc>,
+) -> Result<(), IdentityError> {
+    Ok(kit::request::keep(connection, key, answer.encode_to_vec(), now).await?)
+}

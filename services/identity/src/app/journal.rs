@@ -1,0 +1,89 @@
+//! Writes down what a use case did, in its transaction: events for the other services (SPEC 17),
+//! audit entries for whoever asks later (SPEC 60).
+
+use kit::{
+    access::keep_revocations,
+    convert::timestamp,
+    db::{Connection, StoreError},
+    event_log,
+};
+use rapport_proto::{
+    event::v1::{Event, event::Payload},
+    identity::v1::AuditAction,
+};
+use uuid::Uuid;
+
+use super::Stamp;
+use crate::{model::AuditEntry, store::audit_entries};
+
+/// What has happened so far in a transaction.
+pub(super) struct Journal<'a> {
+    stamp: &'a Stamp,
+    ids: std::slice::Iter<'a, Uuid>,
+    events: Vec<Event>,
+    entries: Vec<AuditEntry>,
+}
+
+impl<'a> Journal<'a> {
+    pub(super) fn new(stamp: &'a Stamp) -> Self {
+        Self {
+            stamp,
+            ids: stamp.ids.iter(),
+            events: Vec::new(),
+            entries: Vec::new(),
+        }
+    }
+
+    /// Notes an event, which carries the whole state of its subject (SPEC 51).
+    pub(super) fn event(&mut self, payload: Payload) {
+        let event = Event {
+            event_id: self.next_id().to_string(),
+            brand_id: self.stamp.brand_id.to_string(),
+            event_time: Some(timestamp(self.stamp.now)),
+            cause_id: self
+                .stamp
+                .request_id
+                .map(|request_id| request_id.to_string())
+                .unwrap_or_default(),
+            trace_parent: String::new(),
+            payload: Some(payload),
+        };
+        self.events.push(event);
+    }
+
+    /// Notes an audit entry; neither `subject_id` nor `reason` may be personal.
+    pub(super) fn audit(&mut self, action: AuditAction, subject_id: impl ToString, reason: &str) {
+        let name = action.as_str_name();
+        let entry = AuditEntry {
+            brand_id: self.stamp.brand_id.clone(),
+            audit_entry_id: self.next_id(),
+            action: name
+                .strip_prefix("AUDIT_ACTION_")
+                .unwrap_or(name)
+                .to_owned(),
+            actor_caller: self.stamp.actor.caller.clone(),
+            actor_id: self.stamp.actor.id.clone(),
+            subject_id: subject_id.to_string(),
+            reason: reason.to_owned(),
+            request_id: self.stamp.request_id,
+            create_time: self.stamp.now,
+        };
+        self.entries.push(entry);
+    }
+
+    /// Writes all of it.
+    pub(super) async fn write(self, connection: &mut Connection) -> Result<(), StoreError> {
+        for entry in &self.entries {
+            audit_entries::insert(connection, entry).await?;
+        }
+        keep_revocations(connection, &self.events).await?;
+        event_log::append(connection, &self.events).await
+    }
+
+    fn next_id(&mut self) -> Uuid {
+        *self
+            .ids
+            .next()
+            .expect("no use case notes more than Stamp::IDS things")
+    }
+}

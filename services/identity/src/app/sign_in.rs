@@ -1,0 +1,267 @@
+//! Sign-in: opens or makes the client account of the Brand's user, and does with his temporary
+//! account what the Brand's merge policy says.
+//!
+//! `domain` decides; here the facts are loaded, the proof is verified, and the decision is applied:
+//!
+//! 1. Outside of the transaction: the Brand and its keys are read, the assertion is verified, and
+//!    ids, tokens and digests are made.
+//! 2. In one transaction, as if no other ran: facts, decision, rows, events (SPEC 13, 17).
+//! 3. Outside again: the access token is signed.
+
+mod apply;
+mod facts;
+
+use domain::{
+    email::EmailDigest,
+    id::{AccountId, BrandId, LinkId},
+    sign_in::{MergeCase, OutcomeKind, decide_sign_in},
+};
+use kit::{
+    consistency::ConsistencyToken,
+    db::{Connection, StoreError},
+    request::RequestKey,
+    secret::token_digest,
+};
+use rapport_proto::identity::v1::AuditAction;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{
+    Actor, App, Stamp, accounts, find_answer, find_serving_brand,
+    journal::Journal,
+    sessions::{NewSession, OpenedSession, SessionSecrets},
+    temporary_sessions::check_policy,
+};
+use crate::{
+    assertion::{self, AssertionRefusal, PresentedAssertion, Trust, VerifiedAssertion},
+    error::IdentityError,
+    model::{Account, Brand, Link, Session},
+    store::{assertion_keys, links, sign_ins},
+};
+
+/// More keys than a Brand can have in force.
+const ALL_KEYS: i64 = 1_000;
+
+/// A visitor wants to sign in.
+pub(crate) struct SignInCommand {
+    pub(crate) brand_id: BrandId,
+    pub(crate) actor: Actor,
+    /// What the Brand has signed for him.
+    pub(crate) assertion: PresentedAssertion,
+    /// The opaque token of his temporary session, where the browser has one.
+    pub(crate) temporary_session_token: Option<SecretString>,
+    /// The version of the widget policy that he has accepted.
+    pub(crate) accepted_policy: String,
+    /// What makes two calls the same; absent to see what would happen, and change nothing (SPEC 15).
+    pub(crate) key: Option<RequestKey>,
+}
+
+/// What became of the temporary account (SPEC 18).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SignInOutcome {
+    pub(crate) kind: OutcomeKind,
+    pub(crate) merge_case: MergeCase,
+    /// The policy that it was decided under, which for a repeated outcome is an earlier one.
+    pub(crate) policy_revision: i64,
+    /// The link, made or repeated.
+    pub(crate) link: Option<Link>,
+    /// The temporary account that took part, where it may be told.
+    pub(crate) temporary_account_id: Option<AccountId>,
+    pub(crate) email_replaced: bool,
+    pub(crate) account_created: bool,
+}
+
+/// The answer to a sign-in.
+pub(crate) struct SignInResult {
+    pub(crate) account: Account,
+    pub(crate) outcome: SignInOutcome,
+    /// Absent with `validate_only`, as is what follows from it.
+    pub(crate) opened: Option<(OpenedSession, ConsistencyToken)>,
+}
+
+/// What the transaction is given: proof, time, and everything that is made of chance.
+struct SignInInput {
+    stamp: Stamp,
+    key: Option<RequestKey>,
+    assertion: VerifiedAssertion,
+    /// The digest that stands for the Brand's e-mail elsewhere.
+    email_digest: Option<EmailDigest>,
+    temporary_token_digest: Option<Vec<u8>>,
+    /// The account that is made, where none exists.
+    new_account_id: AccountId,
+    /// The link that is made, where one is.
+    new_link_id: LinkId,
+    session: NewSession,
+}
+
+/// What the transaction leaves.
+struct SignedIn {
+    account: Account,
+    outcome: SignInOutcome,
+    /// Absent with `validate_only`.
+    session: Option<Session>,
+}
+
+impl App {
+    /// Signs a visitor in.
+    pub(crate) async fn sign_in(
+        &self,
+        command: SignInCommand,
+    ) -> Result<SignInResult, IdentityError> {
+        let request_id = command.key.as_ref().map(RequestKey::request_id);
+        let stamp = self.stamp(&command.brand_id, command.actor.clone(), request_id);
+        let assertion = match self.verify(&command, &stamp).await? {
+            Ok(assertion) => assertion,
+            Err(refusal) => {
+                // With `validate_only` nothing is changed, not even the audit log (SPEC 15).
+                if command.key.is_some() {
+                    self.note_refusal(stamp, refusal).await?;
+                }
+                return Err(IdentityError::AssertionRefused);
+            }
+        };
+        let secrets = SessionSecrets::new();
+        let input = self.input(command, stamp, assertion, &secrets);
+        let signed_in = {
+            let customer_id = input.assertion.customer_id();
+            let _lane = self.lanes.enter(&input.stamp.brand_id, customer_id).await;
+            self.db
+                .run_tx("sign_in", input, |c, i| Box::pin(sign_in(c, i)))
+                .await?
+        };
+        let opened = match &signed_in.session {
+            Some(session) => Some((
+                self.account_session(&signed_in.account, session, secrets)?,
+                ConsistencyToken {
+                    account_id: signed_in.account.account_id,
+                    link_revision: signed_in.account.link_revision,
+                },
+            )),
+            None => None,
+        };
+        Ok(SignInResult {
+            account: signed_in.account,
+            outcome: signed_in.outcome,
+            opened,
+        })
+    }
+
+    /// Makes all that the transaction must not make by itself.
+    fn input(
+        &self,
+        command: SignInCommand,
+        stamp: Stamp,
+        assertion: VerifiedAssertion,
+        secrets: &SessionSecrets,
+    ) -> SignInInput {
+        let email = assertion.profile().email.as_ref();
+        SignInInput {
+            email_digest: email.map(|email| {
+                let digest = self
+                    .email_digest_key
+                    .digest(&command.brand_id, &email.email);
+                EmailDigest::new(digest)
+            }),
+            temporary_token_digest: command
+                .temporary_session_token
+                .as_ref()
+                .map(|token| token_digest(token.expose_secret()).to_vec()),
+            new_account_id: self.ids.next(),
+            new_link_id: self.ids.next(),
+            session: NewSession {
+                session_id: self.ids.next(),
+                token_digest: secrets.digest(),
+            },
+            stamp,
+            key: command.key,
+            assertion,
+        }
+    }
+
+    /// Verifies the assertion with what the Brand has given us.
+    async fn verify(
+        &self,
+        command: &SignInCommand,
+        stamp: &Stamp,
+    ) -> Result<Result<VerifiedAssertion, AssertionRefusal>, IdentityError> {
+        let mut connection = self.db.read().await?;
+        let brand = find_serving_brand(&mut connection, &command.brand_id).await?;
+        check_policy(&brand, &command.accepted_policy)?;
+        let now = Some(stamp.now);
+        let keys =
+            assertion_keys::list(&mut connection, &brand.brand_id, now, None, ALL_KEYS).await?;
+        drop(connection);
+        let trust = Trust {
+            brand: &brand,
+            keys: &keys,
+            sealing_key: &self.sealing_key,
+            now: stamp.now,
+        };
+        Ok(assertion::verify(&command.assertion, &trust))
+    }
+
+    /// Leaves an audit entry of a refused sign-in: why, and of nobody (SPEC 60).
+    async fn note_refusal(
+        &self,
+        stamp: Stamp,
+        refusal: AssertionRefusal,
+    ) -> Result<(), IdentityError> {
+        self.db
+            .run_tx("note_refusal", (stamp, refusal), |c, (stamp, refusal)| {
+                Box::pin(async move {
+                    let mut journal = Journal::new(stamp);
+                    journal.audit(AuditAction::SignInRefused, "", &refusal.to_string());
+                    journal.write(c).await.map_err(IdentityError::from)
+                })
+            })
+            .await
+    }
+}
+
+async fn sign_in(
+    connection: &mut Connection,
+    input: &SignInInput,
+) -> Result<SignedIn, IdentityError> {
+    let brand = find_serving_brand(connection, input.assertion.brand_id()).await?;
+    if let Some(key) = &input.key
+        && let Some(first_session) = find_answer::<String>(connection, key).await?
+    {
+        return repeat(connection, &brand, input, &first_session).await;
+    }
+    let facts = facts::load(connection, &brand, input).await?;
+    let decision = decide_sign_in(facts.policy.policy(), &facts.to_domain(input));
+    apply::apply(connection, &brand, input, facts, &decision).await
+}
+
+/// Answers a call that was carried out before: the same outcome, and a new session (SPEC 61).
+async fn repeat(
+    connection: &mut Connection,
+    brand: &Brand,
+    input: &SignInInput,
+    first_session: &str,
+) -> Result<SignedIn, IdentityError> {
+    let corrupt = || StoreError::Corrupt {
+        what: "request.response",
+    };
+    let session_id = first_session.parse().map_err(|_| corrupt())?;
+    let first = sign_ins::find(connection, &brand.brand_id, session_id).await?;
+    let first = first.ok_or_else(corrupt)?;
+    let link = match first.link_id {
+        Some(link_id) => links::find(connection, &brand.brand_id, link_id).await?,
+        None => None,
+    };
+    let account = accounts::get(connection, &brand.brand_id, first.account_id).await?;
+    let session = apply::open(connection, brand, &account, input).await?;
+    Ok(SignedIn {
+        account,
+        outcome: SignInOutcome {
+            kind: first.outcome,
+            merge_case: first.merge_case,
+            policy_revision: first.policy_revision,
+            link,
+            temporary_account_id: first.temporary_account_id,
+            email_replaced: first.email_replaced,
+            account_created: first.account_created,
+        },
+        session: Some(session),
+    })
+}

@@ -1,0 +1,8 @@
+//! The use cases on both engines, with a clock that the tests move.
+
+mod brands;
+mod links;
+mod races;
+mod sessions;
+mod sign_in;
+mod world;

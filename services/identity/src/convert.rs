@@ -1,0 +1,88 @@
+//! Between the wire and the values inside: parses requests, shows results.
+
+pub(crate) mod account;
+pub(crate) mod brand;
+pub(crate) mod event;
+pub(crate) mod key;
+pub(crate) mod link;
+pub(crate) mod session;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use kit::convert::timestamp;
+use prost_types::{Duration, Timestamp};
+
+use crate::error::IdentityError;
+
+/// The most characters of a name for people.
+pub(crate) const MAX_DISPLAY_NAME: usize = 120;
+
+/// Returns a text without the white space around it: 1 to `max_characters`, none a control character.
+pub(crate) fn text(
+    field: &'static str,
+    text: &str,
+    max_characters: usize,
+) -> Result<String, IdentityError> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(IdentityError::field(field, "must not be blank"));
+    }
+    optional_text(field, text, max_characters)
+}
+
+/// Returns a text that may be empty.
+pub(crate) fn optional_text(
+    field: &'static str,
+    text: &str,
+    max_characters: usize,
+) -> Result<String, IdentityError> {
+    if text.chars().count() > max_characters {
+        let problem = format!("must have at most {max_characters} characters");
+        return Err(IdentityError::field(field, problem));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(IdentityError::field(
+            field,
+            "must have no control characters",
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+/// Returns the seconds of a duration in `range`, or `default` where there is none.
+pub(crate) fn seconds(
+    field: &'static str,
+    duration: Option<&Duration>,
+    range: std::ops::RangeInclusive<TimeDelta>,
+    default: TimeDelta,
+) -> Result<i64, IdentityError> {
+    let Some(duration) = duration else {
+        return Ok(default.num_seconds());
+    };
+    let in_range = (range.start().num_seconds()..=range.end().num_seconds())
+        .contains(&duration.seconds)
+        && duration.nanos == 0;
+    if !in_range {
+        let problem = format!(
+            "must be whole seconds, {} to {}",
+            range.start().num_seconds(),
+            range.end().num_seconds()
+        );
+        return Err(IdentityError::field(field, problem));
+    }
+    Ok(duration.seconds)
+}
+
+/// Returns the wire form of a number of seconds.
+pub(crate) fn duration(seconds: i64) -> Duration {
+    Duration { seconds, nanos: 0 }
+}
+
+/// Returns the wire form of an instant that may be absent.
+pub(crate) fn optional_timestamp(instant: Option<DateTime<Utc>>) -> Option<Timestamp> {
+    instant.map(timestamp)
+}
+
+/// Returns what stands for a revision of a resource.
+pub(crate) fn etag(revision: i64) -> String {
+    revision.to_string()
+}

@@ -1,0 +1,132 @@
+//! `AccountService`.
+
+use std::sync::Arc;
+
+use futures_util::stream::BoxStream;
+use kit::{convert::field, error::CallError};
+use rapport_proto::identity::v1::{self as proto, account_service_server::AccountService};
+use tonic::{Request, Response, Status};
+
+use super::{open, own_brand, write};
+use crate::{app::App, convert::account, error::IdentityError};
+
+/// The service over the use cases.
+pub(crate) struct AccountRpc {
+    app: Arc<App>,
+}
+
+impl AccountRpc {
+    pub(crate) fn new(app: &Arc<App>) -> Self {
+        Self {
+            app: Arc::clone(app),
+        }
+    }
+}
+
+/// Answers a method whose turn has not come.
+macro_rules! unimplemented_method {
+    ($name:literal) => {
+        Err(IdentityError::from(CallError::Unimplemented {
+            method: concat!("rapport.identity.v1.AccountService.", $name),
+        })
+        .into())
+    };
+}
+
+#[tonic::async_trait]
+impl AccountService for AccountRpc {
+    async fn get_account(
+        &self,
+        request: Request<proto::GetAccountRequest>,
+    ) -> Result<Response<proto::GetAccountResponse>, Status> {
+        let (principal, request) = open(request)?;
+        let account_id = match request.account_id.as_str() {
+            "" => None,
+            id => Some(field("account_id", id.parse()).map_err(IdentityError::from)?),
+        };
+        let shown = self.app.get_account(&principal, account_id).await?;
+        Ok(Response::new(proto::GetAccountResponse {
+            account: Some(account::show(&shown)),
+        }))
+    }
+
+    async fn list_accounts(
+        &self,
+        _request: Request<proto::ListAccountsRequest>,
+    ) -> Result<Response<proto::ListAccountsResponse>, Status> {
+        unimplemented_method!("ListAccounts")
+    }
+
+    async fn update_account(
+        &self,
+        _request: Request<proto::UpdateAccountRequest>,
+    ) -> Result<Response<proto::UpdateAccountResponse>, Status> {
+        unimplemented_method!("UpdateAccount")
+    }
+
+    async fn create_member(
+        &self,
+        request: Request<proto::CreateMemberRequest>,
+    ) -> Result<Response<proto::CreateMemberResponse>, Status> {
+        let (principal, request) = open(request)?;
+        let brand_id = own_brand(&principal)?;
+        let new = account::create_member(&request)?;
+        let write = write(
+            &principal,
+            brand_id,
+            "CreateMember",
+            &request.request_id,
+            &request,
+        )?;
+        let made = self.app.create_member(write, new).await?;
+        Ok(Response::new(proto::CreateMemberResponse {
+            member: Some(account::show_member(&made)),
+        }))
+    }
+
+    async fn update_member(
+        &self,
+        request: Request<proto::UpdateMemberRequest>,
+    ) -> Result<Response<proto::UpdateMemberResponse>, Status> {
+        let (principal, request) = open(request)?;
+        let brand_id = own_brand(&principal)?;
+        let member = request.member.clone().unwrap_or_default();
+        let member_id =
+            field("member.member_id", member.member_id.parse()).map_err(IdentityError::from)?;
+        let change = account::change_member(&member, request.update_mask.as_ref())?;
+        let write = write(
+            &principal,
+            brand_id,
+            "UpdateMember",
+            &request.request_id,
+            &request,
+        )?;
+        let changed = self.app.update_member(write, member_id, change).await?;
+        Ok(Response::new(proto::UpdateMemberResponse {
+            member: Some(account::show_member(&changed)),
+        }))
+    }
+
+    async fn erase_account(
+        &self,
+        _request: Request<proto::EraseAccountRequest>,
+    ) -> Result<Response<proto::EraseAccountResponse>, Status> {
+        unimplemented_method!("EraseAccount")
+    }
+
+    async fn get_erasure(
+        &self,
+        _request: Request<proto::GetErasureRequest>,
+    ) -> Result<Response<proto::GetErasureResponse>, Status> {
+        unimplemented_method!("GetErasure")
+    }
+
+    type ExportAccountStream = BoxStream<'static, Result<proto::ExportAccountResponse, Status>>;
+
+    async fn export_account(
+        &self,
+        _request: Request<proto::ExportAccountRequest>,
+    ) -> Result<Response<Self::ExportAccountStream>, Status> {
+        unimplemented_method!("ExportAccount")
+    }
+}

@@ -1,0 +1,279 @@
+//! `BrandService`.
+
+use std::sync::Arc;
+
+use domain::id::{BrandId, KeyId};
+use kit::{
+    access::Principal,
+    convert::field,
+    error::CallError,
+    page::{cursor, size, token},
+};
+use rapport_proto::identity::v1::{self as proto, brand_service_server::BrandService};
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use super::{brand_of_call, open, page, write};
+use crate::{
+    app::App,
+    convert::{brand, key},
+    error::IdentityError,
+};
+
+/// The service over the use cases.
+pub(crate) struct BrandRpc {
+    app: Arc<App>,
+}
+
+impl BrandRpc {
+    pub(crate) fn new(app: &Arc<App>) -> Self {
+        Self {
+            app: Arc::clone(app),
+        }
+    }
+}
+
+/// Returns whose keys are listed, and the cursor.
+fn key_list(
+    principal: &Principal,
+    brand_id: &str,
+    page_token: &str,
+) -> Result<(BrandId, Option<KeyId>), IdentityError> {
+    let after = cursor::<Uuid>(page_token)?.map(KeyId::from);
+    Ok((brand_of_call(principal, brand_id)?, after))
+}
+
+#[tonic::async_trait]
+impl BrandService for BrandRpc {
+    async fn create_brand(
+        &self,
+        request: Request<proto::CreateBrandRequest>,
+    ) -> Result<Response<proto::CreateBrandResponse>, Status> {
+        let (principal, request) = open(request)?;
+        let new = brand::create(request.brand.as_ref(), self.app.now())?;
+        let write = write(
+            &principal,
+            new.brand_id.clone(),
+            "CreateBrand",
+            &request.request_id,
+            &request,
+        )?;
+        let made = self.app.create_brand(write, new).await?;
+        Ok(Response::new(proto::CreateBrandResponse {
+            brand: Some(brand::show(&made)),
+        }))
+    }
+
+    async fn get_brand(
+        &self,
+        request: Request<proto::GetBrandRequest>,
+    ) -> Result<Response<proto::GetBrandResponse>, Status> {
+        let (principal, request) = open(request)?;
+        let brand_id = brand_of_call(&principal, &request.brand_id)?;
+        let found = self.app.get_brand(&brand_id).await?;
+        Ok(Response::new(proto::GetBrandResponse {
+            brand: Some(brand::show(&found)),
+        }))
+    }
+
+    async fn update_brand(
+        &self,
+        request: Request<proto::UpdateBrandRequest>,
+    ) -> Result<Response<proto::UpdateBrandResponse>, Status> {
+        let (principal, request) = open(request)?;
+        let values = request.brand.clone().unwrap_or_default();
+        let brand_id = brand_of_call(&principal, &values.brand_id)?;
+        let change = brand::change(&values, request.update_mask.as_ref(), principal.caller())?;
+        let write = write(
+            &principal,
+            brand_id,
+            "UpdateBrand",
+            &request.request_id,
+            &request,
+        )?;
+        let changed = self.app.update_brand(write, change).await?;
+        Ok(Response::new(proto::UpdateBrandResponse {
+            brand: Some(brand::show(&changed)),
+        }))
+    }
+
+    async fn list_brands(
+        &self,
+        request: Request<proto::ListBrandsRequest>,
+    ) -> Result<Response<proto::ListBrandsResponse>, Status> {
+        let (_, request) = open(request)?;
+        let size = size(request.page_size).map_err(IdentityError::from)?;
+        let after: Option<String> = cursor(&request.page_token).map_err(IdentityError::from)?;
+        let after = after
+            .map(|after| BrandId::parse(&after).map_err(|_| CallError::PageTokenInvalid))
+            .transpose()
+            .map_err(IdentityError::from)?;
+        let listed = self.app.list_brands(after.as_ref(), size + 1).await?;
+        let (brands, next) = page(listed, size, |shown| shown.brand.brand_id.to_string());
+        Ok(Response::new(proto::ListBrandsResponse {
+            brands: brands.iter().map(brand::show).collect(),
+            next_page_token: next.map(|next| token(&next)).unwrap_or_default(),
+        }))
+    }
+
+    async fn set_merge_policy(
+        &self,
+        request: Request<proto::SetMergePolicyRequest>,
+    ) -> Result<Response<proto::SetMergePolicyResponse>, Status> {
+        let (principal, request) = open(request)?;
+        let brand_id = brand_of_call(&principal, &request.brand_id)?;
+        let policy = brand::merge_policy(request.choice.as_ref())?;
+        let write = write(
+            &principal,
+            brand_id,
+            "SetMergePolicy",
+            &request.request_id,
+            &request,
+        )?;
+        let made = self.app.set_merge_policy(write, policy).await?;
+        Ok(Response::new(proto::SetMergePolicyResponse {
+            merge_policy: Some(brand::show_merge_policy(&made)),
+        }))
+    }
+
+    async fn list_merge_policy_revisions(
+        &self,
+        request: Request<proto::ListMergePolicyRevisionsRequest>,
+    ) -> Result<Response<proto::ListMergePolicyRevisionsResponse>, Status> {
+        let (principal, request) = open(request)?;
+        let brand_id = brand_of_call(&principal, &request.brand_id)?;
+        let size = size(request.page_size).map_err(IdentityError::from)?;
+        let before: Option<i64> = cursor(&request.page_token).map_err(IdentityError::from)?;
+        let listed = self
+            .app
+            .list_merge_policies(&brand_id, before, size + 1)
+            .await?;
+        let (policies, next) = page(listed, size, |policy| policy.revision);
+        Ok(Response::new(proto::ListMergePolicyRevisionsResponse {
+            merge_policy_revisions: policies.iter().map(brand::show_merge_policy).collect(),
+            next_page_token: next.map(|next| token(&next)).unwrap_or_default(),
+        }))
+    }
+
+    async fn create_assertion_key(
+        &self,
+        request: Request<proto::CreateAssertionKeyRequest>,
+    ) -> Result<Response<proto::CreateAssertionKeyResponse>, Status> {
+        let (principal, request) = open(request)?;
+        let brand_id = brand_of_call(&principal, &request.brand_id)?;
+        let new = key::create_assertion_key(&request, self.app.now())?;
+        let write = write(
+            &principal,
+            brand_id,
+            "CreateAssertionKey",
+            &request.request_id,
+            &request,
+        )?;
+        let made = self.app.create_assertion_key(write, new).await?;
+        Ok(Response::new(key::show_made_assertion_key(&made)))
+    }
+
+    async fn list_assertion_keys(
+        &self,
+        request: Request<proto::ListAssertionKeysRequest>,
+    ) -> Result<Response<proto::ListAssertionKeysResponse>, Status> {
+        let (principal, request) = open(request)?;
+        let size = size(request.page_size).map_err(IdentityError::from)?;
+        let (brand_id, before) = key_list(&principal, &request.brand_id, &request.page_token)?;
+        let listed = self
+            .app
+            .list_assertion_keys(&brand_id, request.include_revoked, before, size + 1)
+            .await?;
+        let (keys, next) = page(listed, size, |key| key.assertion_key_id.uuid());
+        Ok(Response::new(proto::ListAssertionKeysResponse {
+            assertion_keys: keys.iter().map(key::show_assertion_key).collect(),
+            next_page_token: next.map(|next| token(&next)).unwrap_or_default(),
+        }))
+    }
+
+    async fn revoke_assertion_key(
+        &self,
+        request: Request<proto::RevokeAssertionKeyRequest>,
+    ) -> Result<Response<proto::RevokeAssertionKeyResponse>, Status> {
+        let (principal, request) = open(request)?;
+        let brand_id = brand_of_call(&principal, &request.brand_id)?;
+        let key_id = field("assertion_key_id", request.assertion_key_id.parse())
+            .map_err(IdentityError::from)?;
+        let write = write(
+            &principal,
+            brand_id,
+            "RevokeAssertionKey",
+            &request.request_id,
+            &request,
+        )?;
+        let revoked = self.app.revoke_assertion_key(write, key_id).await?;
+        Ok(Response::new(proto::RevokeAssertionKeyResponse {
+            assertion_key: Some(key::show_assertion_key(&revoked)),
+        }))
+    }
+
+    async fn create_api_key(
+        &self,
+        request: Request<proto::CreateApiKeyRequest>,
+    ) -> Result<Response<proto::CreateApiKeyResponse>, Status> {
+        let (principal, request) = open(request)?;
+        let brand_id = brand_of_call(&principal, &request.brand_id)?;
+        let new = key::create_api_key(&request, &principal, self.app.now())?;
+        let write = write(
+            &principal,
+            brand_id,
+            "CreateApiKey",
+            &request.request_id,
+            &request,
+        )?;
+        let made = self.app.create_api_key(write, new).await?;
+        Ok(Response::new(key::show_made_api_key(&made)))
+    }
+
+    async fn list_api_keys(
+        &self,
+        request: Request<proto::ListApiKeysRequest>,
+    ) -> Result<Response<proto::ListApiKeysResponse>, Status> {
+        let (principal, request) = open(request)?;
+        let size = size(request.page_size).map_err(IdentityError::from)?;
+        let (brand_id, before) = key_list(&principal, &request.brand_id, &request.page_token)?;
+        let listed = self
+            .app
+            .list_api_keys(&brand_id, request.include_revoked, before, size + 1)
+            .await?;
+        let (keys, next) = page(listed, size, |key| key.api_key_id.uuid());
+        Ok(Response::new(proto::ListApiKeysResponse {
+            api_keys: keys.iter().map(key::show_api_key).collect(),
+            next_page_token: next.map(|next| token(&next)).unwrap_or_default(),
+        }))
+    }
+
+    async fn revoke_api_key(
+        &self,
+        request: Request<proto::RevokeApiKeyRequest>,
+    ) -> Result<Response<proto::RevokeApiKeyResponse>, Status> {
+        let (principal, request) = open(request)?;
+        let brand_id = brand_of_call(&principal, &request.brand_id)?;
+        let key_id =
+            field("api_key_id", request.api_key_id.parse()).map_err(IdentityError::from)?;
+        let write = write(
+            &principal,
+            brand_id,
+            "RevokeApiKey",
+            &request.request_id,
+            &request,
+        )?;
+        let revoked = self.app.revoke_api_key(write, key_id).await?;
+        Ok(Response::new(proto::RevokeApiKeyResponse {
+            api_key: Some(key::show_api_key(&revoked)),
+        }))
+    }
+
+    async fn list_audit_entries(
+        &self,
+        _request: Request<proto::ListAuditEntriesRequest>,
+    ) -> Result<Response<proto::ListAuditEntriesResponse>, Status> {
+        let method = "rapport.identity.v1.BrandService.ListAuditEntries";
+        Err(IdentityError::from(CallError::Unimplemented { method }).into())
+    }
+}

@@ -1,0 +1,172 @@
+//! `LinkService`.
+
+use std::sync::Arc;
+
+use domain::id::{AccountId, CustomerId, LinkId};
+use futures_util::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
+use kit::{
+    access::Principal,
+    convert::field,
+    event_log::{self, Start},
+    page::{cursor, size, token},
+    server::Lifetime,
+};
+use rapport_proto::identity::v1::{
+    self as proto, link_service_server::LinkService, resolve_person_request::Key,
+};
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use super::{brand_of_call, open, own_brand, page, write};
+use crate::{
+    app::{App, PersonKey},
+    convert::{self, link},
+    error::IdentityError,
+    store::links::Filter,
+};
+
+const MAX_REASON: usize = 500;
+
+/// The service over the use cases, and over the event log.
+pub(crate) struct LinkRpc {
+    app: Arc<App>,
+    lifetime: Lifetime,
+}
+
+impl LinkRpc {
+    pub(crate) fn new(app: &Arc<App>, lifetime: &Lifetime) -> Self {
+        Self {
+            app: Arc::clone(app),
+            lifetime: lifetime.clone(),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl LinkService for LinkRpc {
+    async fn get_link(
+        &self,
+        request: Request<proto::GetLinkRequest>,
+    ) -> Result<Response<proto::GetLinkResponse>, Status> {
+        let (principal, request) = open(request)?;
+        let link_id = field("link_id", request.link_id.parse()).map_err(IdentityError::from)?;
+        let found = self.app.get_link(&own_brand(&principal)?, link_id).await?;
+        Ok(Response::new(proto::GetLinkResponse {
+            link: Some(link::show(&found)),
+        }))
+    }
+
+    async fn list_links(
+        &self,
+        request: Request<proto::ListLinksRequest>,
+    ) -> Result<Response<proto::ListLinksResponse>, Status> {
+        let (principal, request) = open(request)?;
+        let account_id: Option<AccountId> = match request.account_id.as_str() {
+            "" => None,
+            id => Some(field("account_id", id.parse()).map_err(IdentityError::from)?),
+        };
+        let filter = Filter {
+            account_id,
+            include_revoked: request.include_revoked,
+        };
+        let size = size(request.page_size).map_err(IdentityError::from)?;
+        let before: Option<Uuid> = cursor(&request.page_token).map_err(IdentityError::from)?;
+        let listed = self
+            .app
+            .list_links(
+                &own_brand(&principal)?,
+                filter,
+                before.map(LinkId::from),
+                size + 1,
+            )
+            .await?;
+        let (links, next) = page(listed, size, |link| link.link_id.uuid());
+        Ok(Response::new(proto::ListLinksResponse {
+            links: links.iter().map(link::show).collect(),
+            next_page_token: next.map(|next| token(&next)).unwrap_or_default(),
+        }))
+    }
+
+    async fn revoke_link(
+        &self,
+        request: Request<proto::RevokeLinkRequest>,
+    ) -> Result<Response<proto::RevokeLinkResponse>, Status> {
+        let (principal, request) = open(request)?;
+        let link_id = field("link_id", request.link_id.parse()).map_err(IdentityError::from)?;
+        let reason = convert::text("reason", &request.reason, MAX_REASON)?;
+        let write = write(
+            &principal,
+            own_brand(&principal)?,
+            "RevokeLink",
+            &request.request_id,
+            &request,
+        )?;
+        let revoked = self.app.revoke_link(write, link_id, reason).await?;
+        Ok(Response::new(proto::RevokeLinkResponse {
+            link: Some(link::show(&revoked.link)),
+            consistency_token: revoked.consistency_token.to_text(),
+        }))
+    }
+
+    async fn resolve_person(
+        &self,
+        request: Request<proto::ResolvePersonRequest>,
+    ) -> Result<Response<proto::ResolvePersonResponse>, Status> {
+        let (principal, request) = open(request)?;
+        let brand_id = brand_of_call(&principal, &request.brand_id)?;
+        let key = match &request.key {
+            Some(Key::AccountId(id)) => field("account_id", id.parse()).map(PersonKey::Account),
+            Some(Key::CustomerId(id)) => {
+                field("customer_id", CustomerId::parse(id)).map(PersonKey::Customer)
+            }
+            None => return Err(IdentityError::field("key", "is required").into()),
+        };
+        let key = key.map_err(IdentityError::from)?;
+        let person = self.app.resolve_person(&brand_id, &key).await?;
+        Ok(Response::new(proto::ResolvePersonResponse {
+            person: Some(link::show_person(&person)),
+        }))
+    }
+
+    type WatchEventsStream = BoxStream<'static, Result<proto::WatchEventsResponse, Status>>;
+
+    async fn watch_events(
+        &self,
+        request: Request<proto::WatchEventsRequest>,
+    ) -> Result<Response<Self::WatchEventsStream>, Status> {
+        let (principal, request) = open(request)?;
+        let brand_id = match (&principal, request.brand_id.as_str()) {
+            // The suite alone reads across Brands.
+            (Principal::Suite, "") => None,
+            (_, requested) => Some(brand_of_call(&principal, requested)?),
+        };
+        if let Some(brand_id) = &brand_id {
+            self.app.check_serving(brand_id).await?;
+        }
+        let start = match request.resume_position.as_str() {
+            "" => Start::Beginning,
+            position => Start::After(
+                position
+                    .parse()
+                    .map_err(|_| IdentityError::ResumePositionInvalid)?,
+            ),
+        };
+        let app = Arc::clone(&self.app);
+        let batches = event_log::watch(
+            self.app.db().clone(),
+            start,
+            brand_id,
+            self.lifetime.shutdown.clone(),
+        );
+        let responses = batches.map(move |batch| match batch {
+            Ok(batch) => Ok(batch.identity(app.now())),
+            Err(error) => Err(IdentityError::from(error).into()),
+        });
+        // The log has no end: the stream ends because the server stops, or behind an error.
+        let end = stream::once(async { Err(IdentityError::ShuttingDown.into()) });
+        Ok(Response::new(responses.chain(end).boxed()))
+    }
+}

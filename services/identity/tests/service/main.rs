@@ -1,0 +1,6 @@
+//! The service as its callers meet it: over gRPC, on both engines.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod harness;
+mod input;
+mod story;
