@@ -4,6 +4,8 @@
 //! service listens on loopback alone. In production every secret is given, and a missing one is a
 //! usage error.
 
+mod development;
+
 use std::{
     fs,
     io::Write,
@@ -14,8 +16,8 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
 
+use self::development::DevelopmentSecrets;
 use crate::{
     clock::Clock,
     db::DatabaseUrl,
@@ -23,7 +25,8 @@ use crate::{
     telemetry::LogFormat,
 };
 
-const SECRETS_FILE: &str = "development-secrets.json";
+/// In characters; those that a first start makes have 43.
+const SHORTEST_CREDENTIAL: usize = 16;
 
 /// How much a start forgives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -38,16 +41,37 @@ pub enum Mode {
 #[derive(Args, Clone, Debug)]
 pub struct SuiteArgs {
     /// How much a start forgives.
-    #[arg(long, env = "RAPPORT_MODE", value_enum, default_value = "development")]
+    #[arg(
+        long,
+        global = true,
+        env = "RAPPORT_MODE",
+        value_enum,
+        default_value = "development"
+    )]
     pub mode: Mode,
     /// Folder of the SQLite databases and, in development, of the secrets that were made.
-    #[arg(long, env = "RAPPORT_DATA_DIR", default_value = ".rapport")]
+    #[arg(
+        long,
+        global = true,
+        env = "RAPPORT_DATA_DIR",
+        default_value = ".rapport"
+    )]
     pub data_dir: PathBuf,
     /// Where identity listens, or is found by the others.
-    #[arg(long, env = "RAPPORT_IDENTITY_ADDR", default_value = "127.0.0.1:50051")]
+    #[arg(
+        long,
+        global = true,
+        env = "RAPPORT_IDENTITY_ADDR",
+        default_value = "127.0.0.1:50051"
+    )]
     pub identity_addr: String,
     /// Where chat listens, or is found by the others.
-    #[arg(long, env = "RAPPORT_CHAT_ADDR", default_value = "127.0.0.1:50052")]
+    #[arg(
+        long,
+        global = true,
+        env = "RAPPORT_CHAT_ADDR",
+        default_value = "127.0.0.1:50052"
+    )]
     pub chat_addr: String,
     /// Where attribution listens, or is found by the others.
     #[arg(
@@ -57,38 +81,80 @@ pub struct SuiteArgs {
     )]
     pub attribution_addr: String,
     /// identity's database: postgres://… or sqlite://FILE [default: a file in the data folder].
-    #[arg(long, env = "RAPPORT_IDENTITY_DATABASE_URL", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "RAPPORT_IDENTITY_DATABASE_URL",
+        hide_env_values = true
+    )]
     pub identity_database_url: Option<DatabaseUrl>,
     /// chat's database: postgres://… or sqlite://FILE [default: a file in the data folder].
-    #[arg(long, env = "RAPPORT_CHAT_DATABASE_URL", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "RAPPORT_CHAT_DATABASE_URL",
+        hide_env_values = true
+    )]
     pub chat_database_url: Option<DatabaseUrl>,
     /// attribution's database: postgres://… or sqlite://FILE [default: a file in the data folder].
-    #[arg(long, env = "RAPPORT_ATTRIBUTION_DATABASE_URL", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "RAPPORT_ATTRIBUTION_DATABASE_URL",
+        hide_env_values = true
+    )]
     pub attribution_database_url: Option<DatabaseUrl>,
     /// Key that encrypts secrets at rest, 32 bytes in base64url.
-    #[arg(long, env = "RAPPORT_ENCRYPTION_KEY", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "RAPPORT_ENCRYPTION_KEY",
+        hide_env_values = true
+    )]
     pub encryption_key: Option<SecretString>,
     /// Key that turns e-mails into digests, 32 bytes in base64url; the same for all services, for ever.
-    #[arg(long, env = "RAPPORT_EMAIL_DIGEST_KEY", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "RAPPORT_EMAIL_DIGEST_KEY",
+        hide_env_values = true
+    )]
     pub email_digest_key: Option<SecretString>,
     /// Secret that the three services show each other.
-    #[arg(long, env = "RAPPORT_SUITE_SECRET", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "RAPPORT_SUITE_SECRET",
+        hide_env_values = true
+    )]
     pub suite_secret: Option<SecretString>,
     /// Credential of the operator, who makes Brands.
-    #[arg(long, env = "RAPPORT_OPERATOR_TOKEN", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "RAPPORT_OPERATOR_TOKEN",
+        hide_env_values = true
+    )]
     pub operator_token: Option<SecretString>,
     /// Seconds without word from identity after which a service no longer trusts what it knows.
     #[arg(
         long,
         env = "RAPPORT_IDENTITY_SILENCE_LIMIT_SECONDS",
-        default_value_t = 30
+        default_value_t = 30,
+        value_parser = clap::value_parser!(u64).range(2..)
     )]
     pub identity_silence_limit_seconds: u64,
     /// How log lines look.
-    #[arg(long, env = "RAPPORT_LOG_FORMAT", value_enum, default_value = "auto")]
+    #[arg(
+        long,
+        global = true,
+        env = "RAPPORT_LOG_FORMAT",
+        value_enum,
+        default_value = "auto"
+    )]
     pub log_format: LogFormat,
     /// What is logged, in the syntax of RUST_LOG.
-    #[arg(long, env = "RAPPORT_LOG", default_value = "info")]
+    #[arg(long, global = true, env = "RAPPORT_LOG", default_value = "info")]
     pub log: String,
 }
 
@@ -125,6 +191,18 @@ pub struct Secrets {
     pub suite_secret: SecretString,
     /// The operator's credential; without one there is no operator.
     pub operator_token: Option<SecretString>,
+}
+
+impl Secrets {
+    /// Returns new ones, for an installation that lives no longer than the process.
+    pub fn random() -> Self {
+        Self {
+            sealing_key: SealingKey::new(Key::random()),
+            email_digest_key: EmailDigestKey::new(Key::random()),
+            suite_secret: Key::random().to_text(),
+            operator_token: Some(Key::random().to_text()),
+        }
+    }
 }
 
 /// All that one service needs for its start.
@@ -229,9 +307,9 @@ impl SuiteArgs {
             listen,
             database: database.clone().unwrap_or_else(file),
             peers: Peers {
-                identity: format!("http://{}", self.identity_addr),
-                chat: format!("http://{}", self.chat_addr),
-                attribution: format!("http://{}", self.attribution_addr),
+                identity: peer("RAPPORT_IDENTITY_ADDR", &self.identity_addr)?,
+                chat: peer("RAPPORT_CHAT_ADDR", &self.chat_addr)?,
+                attribution: peer("RAPPORT_ATTRIBUTION_ADDR", &self.attribution_addr)?,
             },
             secrets,
             clock: Clock::system(),
@@ -272,6 +350,20 @@ impl SuiteArgs {
             &self.suite_secret,
             made.map(|made| &made.suite_secret),
         )?;
+        let operator_token = self
+            .operator_token
+            .clone()
+            .or_else(|| made.map(|made| made.operator_token.as_str().into()));
+        check_credential("RAPPORT_SUITE_SECRET", &suite_secret)?;
+        if let Some(operator_token) = &operator_token {
+            check_credential("RAPPORT_OPERATOR_TOKEN", operator_token)?;
+            if operator_token.expose_secret() == suite_secret.expose_secret() {
+                return Err(ConfigError::Invalid {
+                    setting: "RAPPORT_OPERATOR_TOKEN",
+                    problem: "is the suite's secret too".to_owned(),
+                });
+            }
+        }
         Ok(Secrets {
             sealing_key: SealingKey::new(key("RAPPORT_ENCRYPTION_KEY", &encryption_key)?),
             email_digest_key: EmailDigestKey::new(key(
@@ -279,10 +371,7 @@ impl SuiteArgs {
                 &email_digest_key,
             )?),
             suite_secret,
-            operator_token: self
-                .operator_token
-                .clone()
-                .or_else(|| made.map(|made| made.operator_token.as_str().into())),
+            operator_token,
         })
     }
 }
@@ -296,56 +385,63 @@ fn key(setting: &'static str, text: &SecretString) -> Result<Key, ConfigError> {
         })
 }
 
-/// The secrets that a first start in development mode makes.
-#[derive(Deserialize, Serialize)]
-struct DevelopmentSecrets {
-    encryption_key: String,
-    email_digest_key: String,
-    suite_secret: String,
-    operator_token: String,
+/// Refuses a credential that a header cannot carry, or that can be guessed; an empty one above all.
+fn check_credential(setting: &'static str, credential: &SecretString) -> Result<(), ConfigError> {
+    let text = credential.expose_secret();
+    if text.len() >= SHORTEST_CREDENTIAL && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(());
+    }
+    Err(ConfigError::Invalid {
+        setting,
+        problem: format!(
+            "must be {SHORTEST_CREDENTIAL} or more visible ASCII characters without spaces"
+        ),
+    })
 }
 
-impl DevelopmentSecrets {
-    fn load_or_make(folder: &Path) -> Result<Self, ConfigError> {
-        let failed = |source| ConfigError::DataDir {
-            folder: folder.to_owned(),
-            source,
-        };
-        fs::create_dir_all(folder).map_err(failed)?;
-        let file = folder.join(SECRETS_FILE);
-        match fs::read(&file) {
-            Ok(json) => serde_json::from_slice(&json).map_err(|_| ConfigError::Invalid {
-                setting: "RAPPORT_DATA_DIR",
-                problem: format!(
-                    "{} is not the file that a first start makes",
-                    file.display()
-                ),
-            }),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let made = Self::make();
-                made.save(&file).map_err(failed)?;
-                Ok(made)
-            }
-            Err(error) => Err(failed(error)),
-        }
+/// Returns the URI of a peer. The suite's secret is shown on loopback only, as long as calls are not
+/// encrypted (SPEC 59).
+fn peer(setting: &'static str, addr: &str) -> Result<String, ConfigError> {
+    let is_loopback = match addr.parse::<SocketAddr>() {
+        Ok(addr) => addr.ip().is_loopback(),
+        Err(_) => addr
+            .strip_prefix("localhost:")
+            .is_some_and(|port| port.parse::<u16>().is_ok()),
+    };
+    if is_loopback {
+        return Ok(format!("http://{addr}"));
     }
-
-    fn make() -> Self {
-        let random = || Key::random().to_text().expose_secret().to_owned();
-        Self {
-            encryption_key: random(),
-            email_digest_key: random(),
-            suite_secret: random(),
-            operator_token: random(),
-        }
-    }
-
-    fn save(&self, file: &Path) -> std::io::Result<()> {
-        let mut options = fs::OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let json = serde_json::to_vec_pretty(self).map_err(std::io::Error::other)?;
-        options.open(file)?.write_all(&json)
-    }
+    Err(ConfigError::Invalid {
+        setting,
+        problem: format!(
+            "{addr} is not an address and port on loopback, and calls are not encrypted yet"
+        ),
+    })
 }
+
+/// Writes a new file that its owner alone can read.
+///
+/// # Errors
+///
+/// When the file exists, or cannot be written.
+pub fn write_private(file: &Path, content: &[u8]) -> std::io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(file)?;
+    file.write_all(content)?;
+    file.sync_all()
+}
+
+/// Makes a folder, and those above it, that its owner alone can enter; one that exists stays as it is.
+pub(crate) fn create_private_folder(folder: &Path) -> std::io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+#[cfg(test)]
+mod tests;

@@ -85,7 +85,9 @@ pub type Apply = for<'a> fn(
 ///
 /// `observe` is for what the process remembers besides its database, and for waking those who wait;
 /// heartbeats, which hold no events, go to it alone. A failure is logged and the log is read again
-/// from the kept position, after a wait that grows to five seconds.
+/// from the kept position, after a wait that grows to five seconds as long as nothing is applied. So
+/// an event that cannot be applied is neither skipped nor tried without pause: it is an error in the
+/// log until somebody looks.
 pub async fn follow(
     source: EventSource,
     db: Db,
@@ -102,17 +104,43 @@ pub async fn follow(
             () = shutdown.cancelled() => return,
             failure = read => failure,
         };
-        tracing::warn!(
-            source = name,
-            retry_ms = retry.as_millis(),
-            failure,
-            "event log lost"
-        );
+        failure.log(name, retry);
         tokio::select! {
             () = shutdown.cancelled() => return,
             () = tokio::time::sleep(retry) => {}
         }
         retry = (retry * 2).min(LAST_RETRY);
+    }
+}
+
+/// Why the reading of a log ended.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("the log does not answer")]
+    Status(#[source] Box<Status>),
+    #[error("the log ended")]
+    Ended,
+    #[error("the log fell silent")]
+    Silent,
+    #[error("the position cannot be read")]
+    Position(#[source] StoreError),
+    #[error("events cannot be applied")]
+    Apply(#[source] StoreError),
+}
+
+impl Failure {
+    /// Logs the failure with its causes: as an error where it will not pass by itself.
+    fn log(&self, source: &str, retry: Duration) {
+        let (error, retry_ms) = (self as &dyn std::error::Error, retry.as_millis());
+        match self {
+            Self::Apply(
+                StoreError::Corrupt { .. }
+                | StoreError::Constraint { .. }
+                | StoreError::Query(_)
+                | StoreError::Defect(_),
+            ) => tracing::error!(source, retry_ms, error, "events of {source} are stuck"),
+            _ => tracing::warn!(source, retry_ms, error, "log of {source} is lost"),
+        }
     }
 }
 
@@ -124,45 +152,46 @@ async fn read(
     apply: Apply,
     observe: &(impl Fn(&Batch) + Send),
     retry: &mut Duration,
-) -> String {
+) -> Failure {
     let name = source.name();
     let position = match cursor(db, name).await {
         Ok(position) => position,
-        Err(error) => return error.to_string(),
+        Err(error) => return Failure::Position(error),
     };
-    let mut batches = match source.watch(position).await {
-        Ok(batches) => batches,
-        Err(status) => return status.to_string(),
+    let mut batches = match tokio::time::timeout(SILENCE_LIMIT, source.watch(position)).await {
+        Ok(Ok(batches)) => batches,
+        Ok(Err(status)) => return Failure::Status(status.into()),
+        Err(_) => return Failure::Silent,
     };
     loop {
         let batch = match tokio::time::timeout(SILENCE_LIMIT, batches.next()).await {
             Ok(Some(Ok(batch))) => batch,
-            Ok(Some(Err(status))) => return status.to_string(),
-            Ok(None) => return "the log ended".to_owned(),
-            Err(_) => return "the log fell silent".to_owned(),
+            Ok(Some(Err(status))) => return Failure::Status(status.into()),
+            Ok(None) => return Failure::Ended,
+            Err(_) => return Failure::Silent,
         };
+        if !batch.events.is_empty() {
+            let input = (name, batch.clone(), clock.now(), apply);
+            let applied = db.run_tx("apply_events", input, |connection, input| {
+                Box::pin(apply_batch(connection, input))
+            });
+            if let Err(error) = applied.await {
+                return Failure::Apply(error);
+            }
+        }
+        // Not before: what cannot be applied arrives well each time.
         *retry = FIRST_RETRY;
-        if batch.events.is_empty() {
-            observe(&batch);
-            continue;
-        }
-        let input = (name, batch.clone(), clock.now(), apply);
-        let applied = db.run_tx(
-            "apply_events",
-            input,
-            |connection, (name, batch, now, apply)| {
-                Box::pin(async move {
-                    apply(connection, batch, *now).await?;
-                    move_cursor(connection, name, &batch.position, *now).await
-                })
-            },
-        );
-        if let Err(error) = applied.await {
-            let error: StoreError = error;
-            return format!("{error}: {:?}", std::error::Error::source(&error));
-        }
         observe(&batch);
     }
+}
+
+/// Applies a batch and moves the cursor behind it, in one transaction.
+async fn apply_batch(
+    connection: &mut Connection,
+    (source, batch, now, apply): &(&'static str, Batch, DateTime<Utc>, Apply),
+) -> Result<(), StoreError> {
+    apply(connection, batch, *now).await?;
+    move_cursor(connection, source, &batch.position, *now).await
 }
 
 async fn cursor(db: &Db, source: &str) -> Result<String, StoreError> {
@@ -198,3 +227,6 @@ async fn move_cursor(
         .await)?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

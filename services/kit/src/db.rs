@@ -9,12 +9,18 @@
 //!
 //! The body is a plain function of the connection and an owned input. It captures nothing, so it
 //! cannot reach a clock, a random source or another service, and it may run again after a conflict
-//! (convention 17). Once begun it runs to its end, also when the caller goes away.
+//! (convention 17). Once begun it runs to its end, also when the caller goes away. It passes the error
+//! of a statement on: one that swallows it and returns `Ok` is rolled back, as PostgreSQL would do
+//! without a word. It never takes a second connection, or the pool could be exhausted by callers that
+//! wait for each other; for the same reason a [`ReadConnection`] is given back before a write begins.
 
+mod body;
 mod error;
 mod postgres;
 pub(crate) mod schema;
 mod sqlite;
+#[cfg(test)]
+mod tests;
 mod types;
 
 use std::{
@@ -35,8 +41,8 @@ pub use types::{DbText, DbTime, DbUuid, Locked, LockedDsl, Sql};
 
 /// The migrations of a service, for each engine: the tables that every service has, then its own.
 pub struct Migrations {
-    postgres: Vec<EmbeddedMigrations>,
-    sqlite: Vec<EmbeddedMigrations>,
+    pub(crate) postgres: Vec<EmbeddedMigrations>,
+    pub(crate) sqlite: Vec<EmbeddedMigrations>,
 }
 
 impl Migrations {
@@ -66,7 +72,8 @@ impl Migrations {
 pub enum DatabaseUrl {
     /// `postgres://…`, as libpq reads it; it may hold a password, so it is never shown.
     Postgres(SecretString),
-    /// `sqlite://FILE`, a path relative to the working folder or absolute.
+    /// `sqlite://FILE`, a path relative to the working folder or absolute, and nothing else that SQLite
+    /// takes for a name: `:memory:` would be another database for each connection.
     Sqlite(PathBuf),
 }
 
@@ -83,10 +90,14 @@ impl std::str::FromStr for DatabaseUrl {
             return Ok(Self::Postgres(text.into()));
         }
         match text.strip_prefix("sqlite://") {
-            Some(path) if !path.is_empty() => Ok(Self::Sqlite(PathBuf::from(path))),
+            Some(path) if is_file(path) => Ok(Self::Sqlite(PathBuf::from(path))),
             _ => Err(UnknownDatabase),
         }
     }
+}
+
+fn is_file(path: &str) -> bool {
+    !path.is_empty() && !path.starts_with(':') && !path.starts_with("file:")
 }
 
 /// An open database; clones share it.
@@ -175,7 +186,7 @@ impl Db {
         })
     }
 
-    /// Returns a connection for reads outside of a transaction.
+    /// Returns a connection for reads outside of a transaction; it is to be given back before a write.
     ///
     /// # Errors
     ///
@@ -195,7 +206,7 @@ impl Db {
     /// # Errors
     ///
     /// What `body` returns; [`StoreError::Unavailable`] without a connection; the last conflict when
-    /// retries do not help.
+    /// retries do not help; [`StoreError::Defect`] when the body panics or swallows a failure.
     pub async fn run_tx<I, T, E>(
         &self,
         name: &'static str,
@@ -277,22 +288,4 @@ macro_rules! query {
         }
         .map_err($crate::db::StoreError::from)
     };
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_postgres_url_is_never_shown() {
-        let url: DatabaseUrl = "postgres://user:hunter2@host/db".parse().unwrap();
-        assert!(!format!("{url:?}").contains("hunter2"));
-    }
-
-    #[test]
-    fn other_urls_are_refused() {
-        for text in ["mysql://host/db", "sqlite://", "", "file.db"] {
-            assert!(text.parse::<DatabaseUrl>().is_err(), "{text}");
-        }
-    }
 }

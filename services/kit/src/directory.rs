@@ -105,7 +105,9 @@ async fn keep_person(
     if let Some(erased) = &person.erasure {
         accounts::keep_erased(connection, brand_id, erased).await?;
     }
-    Ok(())
+    // The answer is whole, so the links are known up to its revision, whatever its parts say.
+    let person_id: AccountId = read("person_id", person.person_id.parse())?;
+    links::keep_revision(connection, brand_id, person_id, person.link_revision).await
 }
 
 /// Returns a value that the contract promises to be well formed.
@@ -132,3 +134,6 @@ fn read_optional_instant(
         .map(|timestamp| read_instant(what, Some(timestamp)))
         .transpose()
 }
+
+#[cfg(test)]
+mod tests;

@@ -94,6 +94,30 @@ pub enum CallError {
     /// Identity, which has to be asked, does not answer.
     #[error("identity does not answer")]
     IdentityUnavailable,
+    /// A sign-in that the caller knows of cannot be seen yet (SPEC 54).
+    #[error("the sign-in that the token tells of cannot be seen yet")]
+    ConsistencyUnavailable,
+    /// The position is not one that this method gave.
+    #[error("resume_position is not one that this method gave")]
+    ResumePositionInvalid,
+    /// The Brand's calls are not served.
+    #[error("the Brand is suspended")]
+    BrandSuspended,
+    /// Too many calls.
+    #[error("too many calls")]
+    RateLimited {
+        /// When to try again.
+        retry_delay: Duration,
+    },
+    /// The caller's deadline passed; what was begun may have been carried out.
+    #[error("the deadline has passed")]
+    DeadlineExceeded,
+    /// The message is larger than the service takes.
+    #[error("the message is too large")]
+    RequestTooLarge,
+    /// The server is about to stop.
+    #[error("the server is shutting down")]
+    ShuttingDown,
     /// The method's turn has not come.
     #[error("{method} is not implemented yet")]
     Unimplemented {
@@ -142,6 +166,26 @@ impl CallError {
             Self::IdentityUnavailable => {
                 Refusal::new(Code::Unavailable, "IDENTITY_UNAVAILABLE", message)
             }
+            Self::ConsistencyUnavailable => {
+                Refusal::new(Code::Unavailable, "CONSISTENCY_UNAVAILABLE", message)
+            }
+            Self::ResumePositionInvalid => {
+                Refusal::new(Code::InvalidArgument, "RESUME_POSITION_INVALID", message)
+            }
+            Self::BrandSuspended => {
+                Refusal::new(Code::FailedPrecondition, "BRAND_SUSPENDED", message)
+            }
+            Self::RateLimited { retry_delay } => {
+                Refusal::new(Code::ResourceExhausted, "RATE_LIMITED", message)
+                    .retry_after(*retry_delay)
+            }
+            Self::DeadlineExceeded => {
+                Refusal::new(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", message)
+            }
+            Self::RequestTooLarge => {
+                Refusal::new(Code::ResourceExhausted, "REQUEST_TOO_LARGE", message)
+            }
+            Self::ShuttingDown => Refusal::new(Code::Unavailable, "SHUTTING_DOWN", message),
             Self::Unimplemented { method } => {
                 Refusal::new(Code::Unimplemented, "UNIMPLEMENTED", message).with("method", method)
             }
@@ -179,7 +223,8 @@ fn store_refusal(error: &StoreError) -> Refusal {
         StoreError::Constraint { .. }
         | StoreError::Corrupt { .. }
         | StoreError::Migration(_)
-        | StoreError::Query(_) => {
+        | StoreError::Query(_)
+        | StoreError::Defect(_) => {
             tracing::error!(error = error as &dyn std::error::Error, "database failed");
             Refusal::new(Code::Internal, "INTERNAL", "internal error")
         }
@@ -187,74 +232,4 @@ fn store_refusal(error: &StoreError) -> Refusal {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(error: CallError, code: Code, reason: &str) {
-        let status = error.refusal().into_status("test.rapport");
-        let info = status.get_details_error_info().unwrap();
-        assert_eq!(
-            (status.code(), info.reason.as_str()),
-            (code, reason),
-            "{error}"
-        );
-        for value in info.metadata.values() {
-            assert!(status.message().contains(value), "{error}");
-        }
-    }
-
-    #[test]
-    fn every_failure_has_a_stable_reason() {
-        check(
-            CallError::field("username", "is blank"),
-            Code::InvalidArgument,
-            "FIELD_INVALID",
-        );
-        check(
-            CallError::Unauthenticated,
-            Code::Unauthenticated,
-            "UNAUTHENTICATED",
-        );
-        check(
-            CallError::PermissionDenied,
-            Code::PermissionDenied,
-            "PERMISSION_DENIED",
-        );
-        check(
-            CallError::RequestIdReused,
-            Code::AlreadyExists,
-            "REQUEST_ID_REUSED",
-        );
-        check(
-            CallError::PageTokenInvalid,
-            Code::InvalidArgument,
-            "PAGE_TOKEN_INVALID",
-        );
-        check(
-            CallError::IdentityUnavailable,
-            Code::Unavailable,
-            "IDENTITY_UNAVAILABLE",
-        );
-        check(
-            CallError::Unimplemented { method: "A/B" },
-            Code::Unimplemented,
-            "UNIMPLEMENTED",
-        );
-        check(
-            CallError::Internal("cause".into()),
-            Code::Internal,
-            "INTERNAL",
-        );
-        let store = StoreError::Unavailable("secret cause".into());
-        check(store.into(), Code::Unavailable, "DATABASE_UNAVAILABLE");
-    }
-
-    #[test]
-    fn what_the_database_said_stays_inside() {
-        let cause = diesel::result::Error::QueryBuilderError("SELECT secret".into());
-        let status = CallError::from(StoreError::Query(cause))
-            .refusal()
-            .into_status("test.rapport");
-        assert_eq!(status.message(), "internal error");
-    }
-}
+mod tests;

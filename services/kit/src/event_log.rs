@@ -2,7 +2,9 @@
 //!
 //! A row of a transaction that began earlier and commits later must not be skipped (SPEC 50). On
 //! PostgreSQL a row's place is (transaction id, row), and rows are read only below the oldest
-//! transaction still running; on SQLite there is one writer, and the row alone will do.
+//! transaction still running; on SQLite there is one writer, and the row alone will do. What counts as
+//! running are the writing transactions of the whole PostgreSQL cluster, of other databases too: a
+//! long one there delays readers here, and skips nothing.
 //!
 //! A position also names the log's incarnation. A database that was restored from a backup is
 //! another incarnation: whoever resumes with a position of the old one reads again from the start,
@@ -16,7 +18,7 @@ use diesel_async::RunQueryDsl;
 use domain::id::{BrandId, EventId};
 use prost::Message;
 use rapport_proto::event::v1::{Event, EventBatch, Heartbeat};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
@@ -28,10 +30,13 @@ use crate::{
 
 /// How long a reader waits for a commit of another process before it looks again.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
-/// How often an idle reader is told the position.
-const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
+/// How often a reader for whom there is nothing is told the position; the contract says once a second.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(900);
 /// The most events in one batch.
-const BATCH_LENGTH: i64 = 256;
+pub(crate) const BATCH_LENGTH: i64 = 256;
+/// The most bytes of events in one batch, far below what a gRPC client takes; one event that is larger
+/// still comes alone.
+const BATCH_BYTES: usize = 1024 * 1024;
 /// How many batches may wait for a slow reader.
 const BATCHES_AHEAD: usize = 4;
 
@@ -103,6 +108,8 @@ struct NewRow {
 
 #[derive(QueryableByName)]
 struct Row {
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    incarnation: String,
     #[diesel(sql_type = diesel::sql_types::BigInt)]
     transaction: i64,
     #[diesel(sql_type = diesel::sql_types::BigInt)]
@@ -175,50 +182,60 @@ async fn send_batches(
 ) -> Result<(), StoreError> {
     let mut commits = db.commits();
     let mut position = first_position(db, start).await?;
-    let mut heartbeat = tokio::time::interval(HEARTBEAT_INTERVAL);
+    let mut heartbeat_time = Instant::now();
     loop {
         commits.mark_unchanged();
         let rows = {
             let mut connection = db.read().await?;
             read_after(&mut connection, &position).await?
         };
-        let Some(last) = rows.last() else {
+        let is_idle = rows.is_empty();
+        let events = take(&rows, &mut position, brand)?;
+        // A reader whose Brand is silent while others are busy is told the position all the same.
+        if !events.is_empty() || Instant::now() >= heartbeat_time {
+            let batch = Batch {
+                events,
+                position: position.to_string(),
+            };
+            if sender.send(Ok(batch)).await.is_err() {
+                return Ok(());
+            }
+            heartbeat_time = Instant::now() + HEARTBEAT_INTERVAL;
+        }
+        if is_idle {
             tokio::select! {
                 _ = commits.changed() => {}
                 () = tokio::time::sleep(POLL_INTERVAL) => {}
-                _ = heartbeat.tick() => {
-                    let batch = Batch { events: Vec::new(), position: position.to_string() };
-                    if sender.send(Ok(batch)).await.is_err() {
-                        return Ok(());
-                    }
-                }
             }
-            continue;
-        };
-        (position.transaction, position.row) = (last.transaction, last.row_number);
-        let events = decode(&rows, brand)?;
-        if events.is_empty() {
-            continue;
-        }
-        let batch = Batch {
-            events,
-            position: position.to_string(),
-        };
-        if sender.send(Ok(batch)).await.is_err() {
-            return Ok(());
         }
     }
 }
 
-fn decode(rows: &[Row], brand: Option<&BrandId>) -> Result<Vec<Event>, StoreError> {
+/// Returns the events of as many rows as make a batch, without those of other Brands, and moves
+/// `position` behind the last row that was taken.
+fn take(
+    rows: &[Row],
+    position: &mut Position,
+    brand: Option<&BrandId>,
+) -> Result<Vec<Event>, StoreError> {
     let mut events = Vec::with_capacity(rows.len());
+    let mut size_bytes = 0;
     for row in rows {
+        if row.incarnation != position.incarnation {
+            let cause = "the log has become another one; its readers begin anew";
+            return Err(StoreError::Unavailable(cause.into()));
+        }
+        size_bytes += row.event.len();
+        if size_bytes > BATCH_BYTES && !events.is_empty() {
+            break;
+        }
         let event = Event::decode(row.event.as_slice()).map_err(|_| StoreError::Corrupt {
             what: "event_log.event",
         })?;
         if brand.is_none_or(|brand| brand.as_str() == event.brand_id) {
             events.push(event);
         }
+        (position.transaction, position.row) = (row.transaction, row.row_number);
     }
     Ok(events)
 }
@@ -244,22 +261,25 @@ async fn first_position(db: &Db, start: Start) -> Result<Position, StoreError> {
     }
 }
 
-/// Returns the log's incarnation: of the cluster, its timeline and the database on PostgreSQL, so
-/// that every way of restoring a backup changes it; on SQLite a name kept in the file, which the
-/// restore procedure replaces.
+/// The log's incarnation: of the cluster, its timeline and the database on PostgreSQL, so that every
+/// way of restoring a backup, and every failover, changes it. The timeline is that of the WAL, since
+/// the control file learns of a failover only later. Any role may ask.
+const POSTGRES_INCARNATION: &str = "(SELECT concat_ws('.', s.system_identifier, \
+     left(pg_walfile_name(pg_current_wal_lsn()), 8), d.oid) \
+     FROM pg_control_system() s, pg_database d WHERE d.datname = current_database())";
+
+/// On SQLite a name kept in the file, which the restore procedure replaces.
+const SQLITE_INCARNATION: &str = "(SELECT name FROM incarnation)";
+
 async fn incarnation(connection: &mut Connection) -> Result<String, StoreError> {
     let name: Name = match connection {
         Connection::Postgres(c) => {
-            diesel::sql_query(
-                "SELECT concat_ws('.', s.system_identifier, p.timeline_id, d.oid) AS name \
-                 FROM pg_control_system() s, pg_control_checkpoint() p, pg_database d \
-                 WHERE d.datname = current_database()",
-            )
-            .get_result(c)
-            .await?
+            diesel::sql_query(format!("SELECT {POSTGRES_INCARNATION} AS name"))
+                .get_result(c)
+                .await?
         }
         Connection::Sqlite(c) => {
-            diesel::sql_query("SELECT name FROM incarnation")
+            diesel::sql_query(format!("SELECT {SQLITE_INCARNATION} AS name"))
                 .get_result(c)
                 .await?
         }
@@ -274,13 +294,14 @@ async fn read_after(
     use diesel::sql_types::{BigInt, Text};
     let rows = match connection {
         Connection::Postgres(c) => {
-            diesel::sql_query(
-                "SELECT transaction_id::text::bigint AS transaction, row_number, event \
+            diesel::sql_query(format!(
+                "SELECT {POSTGRES_INCARNATION} AS incarnation, \
+                 transaction_id::text::bigint AS transaction, row_number, event \
                  FROM event_log \
                  WHERE (transaction_id, row_number) > ($1::xid8, $2) \
                  AND transaction_id < pg_snapshot_xmin(pg_current_snapshot()) \
                  ORDER BY transaction_id, row_number LIMIT $3",
-            )
+            ))
             .bind::<Text, _>(position.transaction.max(0).to_string())
             .bind::<BigInt, _>(position.row)
             .bind::<BigInt, _>(BATCH_LENGTH)
@@ -288,10 +309,11 @@ async fn read_after(
             .await?
         }
         Connection::Sqlite(c) => {
-            diesel::sql_query(
-                "SELECT 0 AS \"transaction\", row_number, event FROM event_log \
+            diesel::sql_query(format!(
+                "SELECT {SQLITE_INCARNATION} AS incarnation, \
+                 0 AS \"transaction\", row_number, event FROM event_log \
                  WHERE row_number > ? ORDER BY row_number LIMIT ?",
-            )
+            ))
             .bind::<BigInt, _>(position.row)
             .bind::<BigInt, _>(BATCH_LENGTH)
             .load(c)
@@ -304,19 +326,21 @@ async fn read_after(
 async fn last_row(connection: &mut Connection) -> Result<Option<Row>, StoreError> {
     let row = match connection {
         Connection::Postgres(c) => {
-            diesel::sql_query(
-                "SELECT transaction_id::text::bigint AS transaction, row_number, event \
+            diesel::sql_query(format!(
+                "SELECT {POSTGRES_INCARNATION} AS incarnation, \
+                 transaction_id::text::bigint AS transaction, row_number, event \
                  FROM event_log WHERE transaction_id < pg_snapshot_xmin(pg_current_snapshot()) \
                  ORDER BY transaction_id DESC, row_number DESC LIMIT 1",
-            )
+            ))
             .get_result(c)
             .await
         }
         Connection::Sqlite(c) => {
-            diesel::sql_query(
-                "SELECT 0 AS \"transaction\", row_number, event FROM event_log \
+            diesel::sql_query(format!(
+                "SELECT {SQLITE_INCARNATION} AS incarnation, \
+                 0 AS \"transaction\", row_number, event FROM event_log \
                  ORDER BY row_number DESC LIMIT 1",
-            )
+            ))
             .get_result(c)
             .await
         }
@@ -357,17 +381,4 @@ macro_rules! watch_responses {
 watch_responses!(identity, chat);
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_position_reads_back_as_written() {
-        let position = Position {
-            incarnation: "7.1.5".to_owned(),
-            transaction: 740,
-            row: 3,
-        };
-        assert_eq!(position.to_string().parse(), Ok(position));
-        assert_eq!("7:x:1".parse::<Position>(), Err(InvalidPosition));
-    }
-}
+mod tests;

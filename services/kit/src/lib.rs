@@ -20,5 +20,5 @@ pub mod request;
 pub mod secret;
 pub mod server;
 pub mod telemetry;
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
 pub mod testing;

@@ -86,7 +86,8 @@ pub async fn find(
 ///
 /// # Errors
 ///
-/// [`StoreError::Constraint`] when the call was kept before; [`find`] comes first.
+/// [`StoreError::Conflict`] when the same call has been kept since [`find`] looked: the transaction is
+/// run again and finds it.
 pub async fn keep(
     connection: &mut Connection,
     key: &RequestKey,
@@ -104,6 +105,13 @@ pub async fn keep(
             request::create_time.eq(Sql(now)),
         ))
         .execute(c)
-        .await)?;
+        .await)
+    .map_err(|error| match error {
+        StoreError::Constraint { source, .. } => StoreError::Conflict(source),
+        error => error,
+    })?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

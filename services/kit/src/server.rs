@@ -64,6 +64,7 @@ pub struct Server {
     access: AccessLayer,
     service_names: Vec<&'static str>,
     lifetime: Lifetime,
+    drain_limit: Duration,
 }
 
 impl Server {
@@ -92,7 +93,15 @@ impl Server {
             access,
             service_names,
             lifetime,
+            drain_limit: DRAIN_LIMIT,
         })
+    }
+
+    /// Sets how long calls and streams may go on after the stop began, instead of 20 seconds.
+    #[must_use]
+    pub fn with_drain_limit(mut self, drain_limit: Duration) -> Self {
+        self.drain_limit = drain_limit;
+        self
     }
 
     /// Returns the address that the service is bound to.
@@ -100,7 +109,8 @@ impl Server {
         self.addr
     }
 
-    /// Serves until `stop`, then drains: no new calls, streams end, at most 20 seconds.
+    /// Serves until `stop`, then drains: no new calls, streams end, tasks are awaited, all of it within
+    /// 20 seconds; what is still open then is cut, and that is no error.
     ///
     /// # Errors
     ///
@@ -135,36 +145,41 @@ impl Server {
                 TcpListenerStream::new(self.listener),
                 shutdown.clone().cancelled_owned(),
             );
-        let names = self.service_names.clone();
-        let stopping = async {
-            stop.await;
-            for name in names {
-                reporter
-                    .set_service_status(name, tonic_health::ServingStatus::NotServing)
-                    .await;
-            }
-            reporter
-                .set_service_status("", tonic_health::ServingStatus::NotServing)
-                .await;
+        let served = async {
+            let result = serving.await.map_err(ServerError::Serve);
+            // Also where serving failed before the stop: the tasks must not outlive it.
             shutdown.cancel();
-            tokio::time::sleep(DRAIN_LIMIT).await;
+            self.lifetime.tasks.close();
+            self.lifetime.tasks.wait().await;
+            result
         };
-        let result = tokio::select! {
-            result = serving => result.map_err(ServerError::Serve),
-            () = stopping => {
-                tracing::warn!(addr = %self.addr, "calls still open after the drain limit are cut");
+        let drained = async {
+            tokio::select! {
+                () = stop => {}
+                () = shutdown.cancelled() => {}
+            }
+            stop_health(reporter, &self.service_names).await;
+            shutdown.cancel();
+            tokio::time::sleep(self.drain_limit).await;
+        };
+        tokio::select! {
+            result = served => result,
+            () = drained => {
+                tracing::warn!(addr = %self.addr, "calls and tasks still open after the drain limit are cut");
                 Ok(())
             }
-        };
-        self.lifetime.shutdown.cancel();
-        self.lifetime.tasks.close();
-        if tokio::time::timeout(DRAIN_LIMIT, self.lifetime.tasks.wait())
-            .await
-            .is_err()
-        {
-            tracing::warn!("tasks still running after the drain limit are cut");
         }
-        result
+    }
+}
+
+/// Tells everybody who watches that the service stops, and ends their streams, which would hold the
+/// drain up.
+async fn stop_health(mut reporter: tonic_health::server::HealthReporter, names: &[&'static str]) {
+    for name in names.iter().chain(&[""]) {
+        reporter
+            .set_service_status(name, tonic_health::ServingStatus::NotServing)
+            .await;
+        reporter.clear_service_status(name).await;
     }
 }
 
@@ -198,3 +213,6 @@ pub fn channel(uri: &str) -> Result<Channel, ServerError> {
         .tcp_nodelay(true)
         .connect_lazy())
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,12 +3,18 @@
 //! PostgreSQL is the server named by `RAPPORT_TEST_POSTGRES_URL`, which `scripts/test` starts; a
 //! test that finds none fails and says so.
 
-use std::path::PathBuf;
+mod migrations;
+#[cfg(test)]
+pub(crate) mod stub;
+
+use std::{path::PathBuf, time::Duration};
 
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
 use crate::db::{DatabaseUrl, Db, Migrations};
+
+pub use migrations::assert_migrations_are_reversible_and_commented;
 
 const POSTGRES_URL: &str = "RAPPORT_TEST_POSTGRES_URL";
 
@@ -97,4 +103,74 @@ pub async fn create_on_postgres() -> String {
         .expect("the test server makes a database");
     let (server, _) = server.rsplit_once('/').expect("the URL names a database");
     format!("{server}/{name}")
+}
+
+/// Waits until `condition` holds; look at state in it, not at a notification.
+///
+/// # Panics
+///
+/// When it does not hold within `timeout`.
+pub async fn wait_until(timeout: Duration, mut condition: impl AsyncFnMut() -> bool) {
+    let holds = async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(timeout, holds)
+        .await
+        .expect("the condition holds in time");
+}
+
+/// The tables of a service that has none of its own but those of the directory.
+#[cfg(test)]
+pub(crate) fn migrations() -> Migrations {
+    use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+    const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/directory/postgres");
+    const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/directory/sqlite");
+    Migrations::of_service(POSTGRES, SQLITE)
+}
+
+/// Opens an empty database with those tables.
+#[cfg(test)]
+pub(crate) async fn open(engine: TestEngine) -> (TestDatabase, Db) {
+    let database = TestDatabase::create(engine).await;
+    let db = database.open(migrations()).await;
+    (database, db)
+}
+
+/// Returns a connection to a test database that is none of the pool's.
+#[cfg(test)]
+pub(crate) async fn connect(database: &TestDatabase) -> AsyncPgConnection {
+    let DatabaseUrl::Postgres(url) = &database.url else {
+        panic!("only PostgreSQL takes connections");
+    };
+    AsyncPgConnection::establish(secrecy::ExposeSecret::expose_secret(url))
+        .await
+        .expect("the test server answers")
+}
+
+/// Returns an event of `brand` that names `cause`.
+#[cfg(test)]
+pub(crate) fn event(brand: &str, cause: impl ToString) -> rapport_proto::event::v1::Event {
+    rapport_proto::event::v1::Event {
+        event_id: Uuid::new_v4().to_string(),
+        brand_id: brand.to_owned(),
+        event_time: Some(prost_types::Timestamp {
+            seconds: 1_700_000_000,
+            nanos: 0,
+        }),
+        cause_id: cause.to_string(),
+        ..Default::default()
+    }
+}
+
+/// Appends events in one transaction.
+#[cfg(test)]
+pub(crate) async fn append(db: &Db, events: Vec<rapport_proto::event::v1::Event>) {
+    let appended: Result<(), crate::db::StoreError> = db
+        .run_locked_tx("append_events", events, |connection, events| {
+            Box::pin(crate::event_log::append(connection, events))
+        })
+        .await;
+    appended.expect("events can be appended");
 }

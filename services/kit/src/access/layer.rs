@@ -2,11 +2,13 @@
 
 use std::{
     convert::Infallible,
+    panic::AssertUnwindSafe,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
-use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, future::BoxFuture};
 use secrecy::{ExposeSecret, SecretString};
 use tonic::{
     Code, Status,
@@ -56,23 +58,47 @@ impl AccessLayer {
 }
 
 impl Access {
-    async fn admit<B>(&self, request: &mut Request<B>) -> Result<(), CallError> {
-        // What the contract does not know, the router answers with `UNIMPLEMENTED`.
+    async fn admit<B>(&self, request: &mut Request<B>) -> Result<(), Refusal> {
         let Some(rule) = self.rules.get(request.uri().path()) else {
-            return Ok(());
+            // No rule, no access (SPEC 59): what the contract does not know is not in this suite.
+            let message = "there is no such method";
+            return Err(Refusal::new(Code::Unimplemented, "UNIMPLEMENTED", message));
         };
         let principal = if rule.is_open() {
             Principal::Anonymous
         } else {
-            let token = bearer(request).ok_or(CallError::Unauthenticated)?;
-            let principal = self.authenticate(token).await?;
+            let token = bearer(request).ok_or_else(|| CallError::Unauthenticated.refusal())?;
+            let authenticated = self.authenticate(token).await;
+            let principal = authenticated.map_err(|error| error.refusal())?;
             if !rule.allows(&principal) {
-                return Err(CallError::PermissionDenied);
+                return Err(CallError::PermissionDenied.refusal());
             }
             principal
         };
         request.extensions_mut().insert(principal);
         Ok(())
+    }
+
+    /// Admits and carries out a call; a panic of the method ends this call alone.
+    async fn answer<S>(&self, mut inner: S, mut request: Request<Body>) -> Response<Body>
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    {
+        if let Err(refusal) = self.admit(&mut request).await {
+            return refusal.into_status(self.domain).into_http();
+        }
+        let answered = AssertUnwindSafe(async { inner.call(request).await })
+            .catch_unwind()
+            .await;
+        match answered {
+            Ok(Ok(response)) => with_reason(response, self.domain),
+            Ok(Err(never)) => match never {},
+            // The panic itself was printed where it happened.
+            Err(_) => CallError::Internal("the method panicked".into())
+                .refusal()
+                .into_status(self.domain)
+                .into_http(),
+        }
     }
 
     async fn authenticate(&self, token: &str) -> Result<Principal, CallError> {
@@ -91,7 +117,30 @@ impl Access {
 fn bearer<B>(request: &Request<B>) -> Option<&str> {
     let value = request.headers().get(AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then_some(token)
+    // An empty token is none, whatever secret was left empty.
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+/// Returns how long the caller waits, a moment before the gRPC library would end the call by itself:
+/// as CANCELLED, and without a reason. Malformed, the header is passed over, as the library does.
+fn deadline<B>(request: &Request<B>) -> Option<Duration> {
+    const A_MOMENT: Duration = Duration::from_millis(2);
+    let value = request.headers().get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = value.split_at_checked(value.len().checked_sub(1)?)?;
+    if !(1..=8).contains(&digits.len()) || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let number: u64 = digits.parse().ok()?;
+    let timeout = match unit {
+        "H" => Duration::from_secs(number * 60 * 60),
+        "M" => Duration::from_secs(number * 60),
+        "S" => Duration::from_secs(number),
+        "m" => Duration::from_millis(number),
+        "u" => Duration::from_micros(number),
+        "n" => Duration::from_nanos(number),
+        _ => return None,
+    };
+    Some(timeout.saturating_sub(A_MOMENT))
 }
 
 impl<S> Layer<S> for AccessLayer {
@@ -128,7 +177,7 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
         let access = Arc::clone(&self.access);
         // The instance that was polled ready is the one to call.
         let clone = self.inner.clone();
@@ -139,11 +188,17 @@ where
         {
             return Box::pin(inner.call(request));
         }
+        let deadline = deadline(&request);
         Box::pin(async move {
-            match access.admit(&mut request).await {
-                Ok(()) => Ok(with_reason(inner.call(request).await?, access.domain)),
-                Err(error) => Ok(error.refusal().into_status(access.domain).into_http()),
-            }
+            let answer = access.answer(inner, request);
+            let Some(deadline) = deadline else {
+                return Ok(answer.await);
+            };
+            let answered = tokio::time::timeout(deadline, answer).await;
+            Ok(answered.unwrap_or_else(|_| {
+                let refusal = CallError::DeadlineExceeded.refusal();
+                refusal.into_status(access.domain).into_http()
+            }))
         })
     }
 }
@@ -157,15 +212,21 @@ fn with_reason(response: Response<Body>, domain: &str) -> Response<Body> {
     if status.code() == Code::Ok || !status.details().is_empty() {
         return response;
     }
-    let (code, reason) = match status.code() {
-        Code::OutOfRange | Code::ResourceExhausted => {
-            (Code::ResourceExhausted, "REQUEST_TOO_LARGE")
+    let refusal = match status.code() {
+        Code::OutOfRange | Code::ResourceExhausted => CallError::RequestTooLarge.refusal(),
+        Code::DeadlineExceeded | Code::Cancelled => CallError::DeadlineExceeded.refusal(),
+        Code::Unimplemented => {
+            let message = "the server does not take such a request";
+            Refusal::new(Code::Unimplemented, "UNIMPLEMENTED", message)
         }
-        Code::Unimplemented => (Code::Unimplemented, "UNIMPLEMENTED"),
-        Code::DeadlineExceeded | Code::Cancelled => (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
-        _ => (status.code(), "INTERNAL"),
+        code => Refusal::new(
+            code,
+            "INTERNAL",
+            "the request could not be read or answered",
+        ),
     };
-    Refusal::new(code, reason, status.message())
-        .into_status(domain)
-        .into_http()
+    refusal.into_status(domain).into_http()
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,7 +16,7 @@ use rapport_proto::{
 };
 use serde::{Deserialize, Serialize};
 use tokio::{sync::Mutex, time::Instant};
-use tonic::transport::Channel;
+use tonic::{Status, transport::Channel};
 use uuid::Uuid;
 
 use super::{Principal, Revocations, Subject};
@@ -27,8 +27,12 @@ pub const ISSUER: &str = "rapport-identity";
 
 /// How many verified tokens are remembered.
 const REMEMBERED: usize = 16_384;
-/// How long identity is left alone after its key set was fetched.
+/// How long identity is left alone after it was asked for its key set, whatever it answered: tokens
+/// with invented key ids cost it one call a second. A key is published before the first token is
+/// signed with it, so whichever call fetches the set, the tokens of the others are verified too.
 const FETCH_COOLDOWN: Duration = Duration::from_secs(1);
+/// How long identity may take to give its key set.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What an access token says.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -107,10 +111,23 @@ impl KeySet {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = keys;
     }
 
+    #[cfg(test)]
+    pub(super) fn kids(&self) -> std::collections::BTreeSet<String> {
+        let keys = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        keys.keys().cloned().collect()
+    }
+
     fn get(&self, kid: &str) -> Option<DecodingKey> {
         let keys = self.0.read().unwrap_or_else(PoisonError::into_inner);
         keys.get(kid).cloned()
     }
+}
+
+/// The last time that identity was asked for its keys.
+#[derive(Clone, Copy)]
+struct Fetch {
+    time: Instant,
+    succeeded: bool,
 }
 
 /// Verifies access tokens, and remembers those it has verified until they expire.
@@ -118,7 +135,7 @@ pub struct TokenVerifier {
     keys: KeySet,
     /// Where to ask for keys that are not known yet; identity itself has them all.
     identity: Option<SessionServiceClient<Channel>>,
-    last_fetch: Mutex<Option<Instant>>,
+    last_fetch: Mutex<Option<Fetch>>,
     verified: Cache<[u8; 32], Arc<Claims>>,
     revocations: Revocations,
     clock: Clock,
@@ -199,16 +216,28 @@ impl TokenVerifier {
             return Ok(());
         };
         let mut last_fetch = self.last_fetch.lock().await;
-        if last_fetch.is_some_and(|last| last.elapsed() < FETCH_COOLDOWN) {
-            return Ok(());
+        if let Some(fetch) = *last_fetch
+            && fetch.time.elapsed() < FETCH_COOLDOWN
+        {
+            return if fetch.succeeded {
+                Ok(())
+            } else {
+                Err(CallError::IdentityUnavailable)
+            };
         }
-        let response = identity.clone().get_key_set(GetKeySetRequest {}).await;
-        let response = response.map_err(|status| {
-            tracing::warn!(%status, "identity's key set cannot be had");
+        let mut identity = identity.clone();
+        let answer = tokio::time::timeout(FETCH_TIMEOUT, identity.get_key_set(GetKeySetRequest {}))
+            .await
+            .unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time")));
+        *last_fetch = Some(Fetch {
+            time: Instant::now(),
+            succeeded: answer.is_ok(),
+        });
+        let response = answer.map_err(|status| {
+            tracing::warn!(code = ?status.code(), "identity's key set cannot be had");
             CallError::IdentityUnavailable
         })?;
         self.keys.replace(&response.into_inner().keys);
-        *last_fetch = Some(Instant::now());
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use diesel::sql_types::{Bool, Text};
 use diesel_async::{
     AnsiTransactionManager, AsyncConnection, AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl,
     SimpleAsyncConnection, TransactionManager,
@@ -15,17 +16,20 @@ use rand::RngExt;
 use tracing::Instrument;
 
 use super::{
-    Connection, Isolation, StoreError, TxBody,
+    Connection, Isolation, StoreError, TxBody, body,
     error::{TxError, is_conflict},
 };
 
 const POOL_SIZE: usize = 16;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
-/// With [`MAX_BACKOFF`] about two seconds of trying, more than any burst of equal calls needs.
+/// With [`MAX_BACKOFF`] more than a second of waiting alone, more than any burst of equal calls needs.
 const MAX_ATTEMPTS: u32 = 40;
+/// How many connections that turn out to be dead are passed over before a call fails.
+const MAX_DEAD_CONNECTIONS: usize = 3;
 const MAX_BACKOFF: Duration = Duration::from_millis(50);
 /// Replicas that start together take this advisory lock in turn.
 const MIGRATION_LOCK: i64 = 0x5261_7070_6f72_7401;
+const MIGRATION_LOCK_POLL: Duration = Duration::from_millis(50);
 /// A transaction that writes the event log holds back its readers, so none may stay open for long.
 const SESSION_LIMITS: &str = "SET statement_timeout = '10s'; \
      SET idle_in_transaction_session_timeout = '1s'; SET application_name = 'rapport'";
@@ -105,7 +109,7 @@ impl Postgres {
         let span = tracing::debug_span!("transaction", name);
         tokio::spawn(work.instrument(span))
             .await
-            .unwrap_or_else(|panic| Err(StoreError::Unavailable(panic.into()).into()))
+            .unwrap_or_else(|ended| Err(StoreError::Unavailable(ended.into()).into()))
     }
 
     async fn attempt<I, T, E: TxError>(
@@ -114,15 +118,8 @@ impl Postgres {
         input: &I,
         body: TxBody<I, T, E>,
     ) -> Result<T, E> {
-        let mut connection = self.get().await?;
-        let begin = match isolation {
-            Isolation::Serializable => "BEGIN ISOLATION LEVEL SERIALIZABLE",
-            Isolation::ReadCommitted => "BEGIN ISOLATION LEVEL READ COMMITTED",
-        };
-        AnsiTransactionManager::begin_transaction_sql(inner(&mut connection), begin)
-            .await
-            .map_err(StoreError::from)?;
-        match body(&mut connection, input).await {
+        let mut connection = self.begin(isolation).await?;
+        match body::run(&mut connection, input, body).await {
             Ok(value) => {
                 AnsiTransactionManager::commit_transaction(inner(&mut connection))
                     .await
@@ -136,6 +133,26 @@ impl Postgres {
                     tracing::warn!(error = %rollback, "rollback failed, the connection is dropped");
                 }
                 Err(error)
+            }
+        }
+    }
+
+    /// Returns a connection in a new transaction. One that the server has closed meanwhile fails
+    /// here, where nothing has happened yet, and another is taken.
+    async fn begin(&self, isolation: Isolation) -> Result<Connection, StoreError> {
+        let begin = match isolation {
+            Isolation::Serializable => "BEGIN ISOLATION LEVEL SERIALIZABLE",
+            Isolation::ReadCommitted => "BEGIN ISOLATION LEVEL READ COMMITTED",
+        };
+        let mut dead = 0;
+        loop {
+            let mut connection = self.get().await?;
+            let begun =
+                AnsiTransactionManager::begin_transaction_sql(inner(&mut connection), begin).await;
+            match begun.map_err(StoreError::from) {
+                Ok(()) => return Ok(connection),
+                Err(StoreError::Unavailable(_)) if dead < MAX_DEAD_CONNECTIONS => dead += 1,
+                Err(error) => return Err(error),
             }
         }
     }
@@ -154,18 +171,72 @@ fn backoff(attempt: u32) -> Duration {
     longest.mul_f64(rand::rng().random_range(0.1..1.0))
 }
 
+/// Brings the tables up to date, on a connection that is then closed, and with it the lock.
 async fn migrate(url: &str, migrations: Vec<EmbeddedMigrations>) -> Result<(), StoreError> {
     let mut connection = AsyncPgConnection::establish(url)
         .await
         .map_err(|error| StoreError::Unavailable(error.into()))?;
-    diesel::sql_query("SELECT pg_advisory_lock($1)")
-        .bind::<diesel::sql_types::BigInt, _>(MIGRATION_LOCK)
-        .execute(&mut connection)
-        .await?;
-    let mut harness = AsyncMigrationHarness::new(connection);
-    for source in migrations {
-        tokio::task::block_in_place(|| harness.run_pending_migrations(source))
-            .map_err(StoreError::Migration)?;
+    take_migration_lock(&mut connection).await?;
+    // The harness blocks its thread, which a worker of the runtime must not do.
+    let migrated = tokio::task::spawn_blocking(move || {
+        let mut harness = AsyncMigrationHarness::new(connection);
+        for source in migrations {
+            harness.run_pending_migrations(source)?;
+        }
+        Ok(harness.into_inner())
+    });
+    let mut connection = migrated
+        .await
+        .map_err(|ended| StoreError::Migration(ended.into()))?
+        .map_err(StoreError::Migration)?;
+    renumber_restored_events(&mut connection).await?;
+    warn_of_foreign_messages(&mut connection).await
+}
+
+/// Waits for the lock by asking again: a session that waits inside of the statement would hold a
+/// snapshot, for which a concurrent index build of the one that has the lock would wait in turn.
+async fn take_migration_lock(connection: &mut AsyncPgConnection) -> Result<(), StoreError> {
+    loop {
+        let taken = diesel::select(diesel::dsl::sql::<Bool>(&format!(
+            "pg_try_advisory_lock({MIGRATION_LOCK})"
+        )));
+        if taken.get_result(connection).await? {
+            return Ok(());
+        }
+        tokio::time::sleep(MIGRATION_LOCK_POLL).await;
+    }
+}
+
+/// A dump that was restored into another cluster brings events of transactions that are still to
+/// come there. They would not be read until then, and new events would sort before them: they are
+/// put before all others, which costs nothing, since the incarnation is a new one.
+async fn renumber_restored_events(connection: &mut AsyncPgConnection) -> Result<(), StoreError> {
+    let restored = diesel::sql_query(
+        "UPDATE event_log SET transaction_id = '0' \
+         WHERE transaction_id >= pg_snapshot_xmax(pg_current_snapshot())",
+    );
+    let count = restored.execute(connection).await?;
+    if count > 0 {
+        tracing::info!(count, "events of a restored backup were put first");
+    }
+    Ok(())
+}
+
+/// Some errors can only be told by their text.
+async fn warn_of_foreign_messages(connection: &mut AsyncPgConnection) -> Result<(), StoreError> {
+    let language: String =
+        diesel::select(diesel::dsl::sql::<Text>("current_setting('lc_messages')"))
+            .get_result(connection)
+            .await?;
+    if !["C", "POSIX", "en", ""]
+        .iter()
+        .any(|english| language.split(['.', '_']).next() == Some(english))
+    {
+        tracing::warn!(
+            language,
+            "PostgreSQL speaks another language than English: deadlocks cannot be told and are not \
+             retried; set lc_messages to C"
+        );
     }
     Ok(())
 }

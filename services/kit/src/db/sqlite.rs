@@ -4,8 +4,16 @@
 //! to another thread. The writer takes the jobs that have gathered, runs each in a savepoint of one
 //! `BEGIN IMMEDIATE`, and answers all of them after the one commit: an idle caller waits for nobody,
 //! busy ones share the sync to disk.
+//!
+//! A job that fails, also by a panic, is rolled back alone. Where the transaction around the batch is
+//! lost (disk full, a trigger that rolls back), every job of it fails, and the writer goes on with a
+//! new connection, whose state is known.
 
-use std::path::Path;
+use std::{
+    panic::AssertUnwindSafe,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use deadpool::unmanaged;
 use diesel::{
@@ -17,9 +25,12 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness};
 use futures_util::future::{BoxFuture, FutureExt};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Connection, StoreError, TxBody, error::TxError};
+use super::{Connection, StoreError, TxBody, body, error::TxError};
+use crate::config;
 
 const READERS: usize = 4;
+/// How long a caller waits for one of the readers.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 const QUEUE_LENGTH: usize = 1_024;
 /// Bounds how long the first caller of a batch waits for the last.
 const BATCH_LENGTH: usize = 128;
@@ -70,26 +81,24 @@ impl Sqlite {
         migrations: Vec<EmbeddedMigrations>,
     ) -> Result<Self, StoreError> {
         if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)
+            config::create_private_folder(folder)
                 .map_err(|error| StoreError::Unavailable(error.into()))?;
         }
-        let mut writer = establish(path, "")?;
-        for source in migrations {
-            writer
-                .run_pending_migrations(source)
-                .map_err(StoreError::Migration)?;
-        }
-        let readers = (0..READERS)
-            .map(|_| Ok(wrap(establish(path, "PRAGMA query_only = ON;")?)))
-            .collect::<Result<Vec<_>, StoreError>>()?;
+        let mut connection = establish(path, "")?;
+        migrate(&mut connection, migrations)?;
+        let readers = open_readers(path)?;
+        let writer = Writer {
+            path: path.to_owned(),
+            connection: Some(wrap(connection)),
+        };
         let (sender, jobs) = mpsc::channel(QUEUE_LENGTH);
         std::thread::Builder::new()
             .name("sqlite-writer".to_owned())
-            .spawn(move || write_batches(wrap(writer), jobs))
+            .spawn(move || writer.write_batches(jobs))
             .map_err(|error| StoreError::Unavailable(error.into()))?;
         Ok(Self {
             writer: sender,
-            readers: unmanaged::Pool::from(readers),
+            readers,
         })
     }
 
@@ -130,7 +139,36 @@ impl Sqlite {
 }
 
 fn writer_gone() -> StoreError {
-    StoreError::Unavailable("the writer has stopped".into())
+    StoreError::Unavailable("the writer did not get to it".into())
+}
+
+fn open_readers(path: &Path) -> Result<unmanaged::Pool<Connection>, StoreError> {
+    let pool = unmanaged::Pool::from_config(&unmanaged::PoolConfig {
+        max_size: READERS,
+        timeout: Some(ACQUIRE_TIMEOUT),
+        runtime: Some(deadpool::Runtime::Tokio1),
+    });
+    for _ in 0..READERS {
+        let reader = wrap(establish(path, "PRAGMA query_only = ON;")?);
+        pool.try_add(reader)
+            .map_err(|(_, error)| StoreError::Unavailable(error.into()))?;
+    }
+    Ok(pool)
+}
+
+/// One transaction, so that of two processes that start together the second finds all done.
+fn migrate(
+    connection: &mut diesel::SqliteConnection,
+    migrations: Vec<EmbeddedMigrations>,
+) -> Result<(), StoreError> {
+    connection.immediate_transaction(|connection| {
+        for source in migrations {
+            connection
+                .run_pending_migrations(source)
+                .map_err(StoreError::Migration)?;
+        }
+        Ok(())
+    })
 }
 
 fn wrap(connection: diesel::SqliteConnection) -> Connection {
@@ -145,7 +183,10 @@ fn inner(connection: &mut Connection) -> &mut SqliteConnection {
 }
 
 fn establish(path: &Path, more: &str) -> Result<diesel::SqliteConnection, StoreError> {
-    let mut connection = diesel::SqliteConnection::establish(&path.to_string_lossy())
+    let text = path
+        .to_str()
+        .ok_or_else(|| StoreError::Unavailable("the path is not UTF-8".into()))?;
+    let mut connection = diesel::SqliteConnection::establish(text)
         .map_err(|error| StoreError::Unavailable(error.into()))?;
     connection.batch_execute(&format!(
         "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
@@ -178,7 +219,13 @@ fn in_savepoint<I, T, E: TxError>(
     if let Err(error) = step(connection, AnsiTransactionManager::begin_transaction) {
         return (Err(error.into()), true);
     }
-    match ready(body(connection, input)) {
+    let result = body::run(connection, input, body)
+        .now_or_never()
+        .unwrap_or_else(|| {
+            let cause = "it awaited something else than its connection".into();
+            Err(StoreError::Defect(cause).into())
+        });
+    match result {
         Ok(value) => match step(connection, AnsiTransactionManager::commit_transaction) {
             Ok(()) => (Ok(value), false),
             Err(error) => (Err(error.into()), true),
@@ -190,53 +237,70 @@ fn in_savepoint<I, T, E: TxError>(
     }
 }
 
-fn write_batches(mut connection: Connection, mut jobs: mpsc::Receiver<Job>) {
-    let mut batch = Vec::with_capacity(BATCH_LENGTH);
-    while jobs.blocking_recv_many(&mut batch, BATCH_LENGTH) > 0 {
-        write_batch(&mut connection, &mut batch);
-    }
+/// A defect of this module: the bodies of transactions are guarded.
+#[derive(Debug, thiserror::Error)]
+#[error("the writer panicked")]
+struct WriterPanicked;
+
+/// The thread that writes.
+struct Writer {
+    path: PathBuf,
+    /// Absent after a batch was lost: what is left of a transaction then is not worth finding out.
+    connection: Option<Connection>,
 }
 
-/// Runs the jobs in one transaction and answers them: all that succeeded are durable, or none is.
-fn write_batch(connection: &mut Connection, jobs: &mut Vec<Job>) {
-    let begun = step(connection, |c| {
-        AnsiTransactionManager::begin_transaction_sql(c, "BEGIN IMMEDIATE")
-    });
-    if let Err(error) = begun {
-        tracing::error!(
-            error = &error as &dyn std::error::Error,
-            "no write transaction"
-        );
-        // A dropped job tells its caller that the database is unavailable.
-        jobs.clear();
-        return;
-    }
-    let mut answers = Vec::with_capacity(jobs.len());
-    let mut lost = false;
-    for job in jobs.drain(..) {
-        if lost {
-            break;
+impl Writer {
+    fn write_batches(mut self, mut jobs: mpsc::Receiver<Job>) {
+        let mut batch = Vec::with_capacity(BATCH_LENGTH);
+        while jobs.blocking_recv_many(&mut batch, BATCH_LENGTH) > 0 {
+            let written =
+                std::panic::catch_unwind(AssertUnwindSafe(|| self.write_batch(&mut batch)));
+            let failure: Option<&dyn std::error::Error> = match &written {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => Some(error),
+                Err(_) => Some(&WriterPanicked),
+            };
+            if let Some(error) = failure {
+                tracing::error!(error, "a batch of writes was lost");
+                self.connection = None;
+            }
+            // A dropped job tells its caller that it was not reached.
+            batch.clear();
         }
-        let done = job(connection);
-        lost = done.batch_lost;
-        answers.push(done.answer);
     }
-    let end = if lost {
-        // SQLite may have rolled back by itself (disk full): make sure that nothing of it is left.
-        let _ = step(connection, |c| c.batch_execute("ROLLBACK"));
-        false
-    } else {
-        step(connection, AnsiTransactionManager::commit_transaction)
-            .inspect_err(|error| {
-                tracing::error!(error = error as &dyn std::error::Error, "commit failed");
-            })
-            .is_ok()
-    };
-    for answer in answers {
-        answer(if end {
-            Ok(())
+
+    /// Runs the jobs in one transaction and answers them: all that succeeded are durable, or none is.
+    fn write_batch(&mut self, jobs: &mut Vec<Job>) -> Result<(), StoreError> {
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            none => none.insert(wrap(establish(&self.path, "")?)),
+        };
+        step(connection, |c| {
+            AnsiTransactionManager::begin_transaction_sql(c, "BEGIN IMMEDIATE")
+        })?;
+        let mut answers = Vec::with_capacity(jobs.len());
+        let mut lost = false;
+        for job in jobs.drain(..) {
+            let done = job(connection);
+            answers.push(done.answer);
+            lost = done.batch_lost;
+            if lost {
+                break;
+            }
+        }
+        let end = if lost {
+            Err(StoreError::Unavailable(
+                "the transaction was rolled back".into(),
+            ))
         } else {
-            Err(StoreError::Unavailable("the commit failed".into()))
-        });
+            step(connection, AnsiTransactionManager::commit_transaction)
+        };
+        for answer in answers {
+            answer(match &end {
+                Ok(()) => Ok(()),
+                Err(_) => Err(StoreError::Unavailable("the commit failed".into())),
+            });
+        }
+        end
     }
 }

@@ -33,6 +33,8 @@ pub struct Account {
     pub customer_id: Option<CustomerId>,
     /// When a temporary account became a client.
     pub upgrade_time: Option<DateTime<Utc>>,
+    /// When it was erased.
+    pub erase_time: Option<DateTime<Utc>>,
 }
 
 /// An e-mail that an account has or had.
@@ -57,6 +59,7 @@ struct Row {
     state: Sql<String>,
     customer_id: Option<Sql<CustomerId>>,
     upgrade_time: Option<Sql<DateTime<Utc>>>,
+    erase_time: Option<Sql<DateTime<Utc>>>,
 }
 
 impl TryFrom<Row> for Account {
@@ -71,6 +74,7 @@ impl TryFrom<Row> for Account {
                 .ok_or_else(corrupt("account.state"))?,
             customer_id: row.customer_id.map(|id| id.0),
             upgrade_time: row.upgrade_time.map(|time| time.0),
+            erase_time: row.erase_time.map(|time| time.0),
         })
     }
 }
@@ -82,13 +86,56 @@ const COLUMNS: (
     account::state,
     account::customer_id,
     account::upgrade_time,
+    account::erase_time,
 ) = (
     account::account_id,
     account::kind,
     account::state,
     account::customer_id,
     account::upgrade_time,
+    account::erase_time,
 );
+
+type EmailRow = (
+    Sql<AccountId>,
+    Vec<u8>,
+    Sql<Provenance>,
+    Sql<DateTime<Utc>>,
+    Option<Sql<DateTime<Utc>>>,
+);
+
+/// The columns of [`EmailRow`], in its order.
+const EMAIL_COLUMNS: (
+    account_email::account_id,
+    account_email::digest,
+    account_email::provenance,
+    account_email::from_time,
+    account_email::until_time,
+) = (
+    account_email::account_id,
+    account_email::digest,
+    account_email::provenance,
+    account_email::from_time,
+    account_email::until_time,
+);
+
+impl TryFrom<EmailRow> for AccountEmail {
+    type Error = StoreError;
+
+    fn try_from(row: EmailRow) -> Result<Self, StoreError> {
+        let (account_id, digest, provenance, from_time, until_time) = row;
+        let digest = digest.try_into().map_err(|_| StoreError::Corrupt {
+            what: "account_email.digest",
+        })?;
+        Ok(Self {
+            account_id: account_id.0,
+            digest: EmailDigest::new(digest),
+            provenance: provenance.0,
+            from_time: from_time.0,
+            until_time: until_time.map(|time| time.0),
+        })
+    }
+}
 
 /// Returns an account.
 ///
@@ -107,6 +154,27 @@ pub async fn find(
         .await
         .optional())?;
     row.map(Account::try_from).transpose()
+}
+
+/// Returns those of `ids` that are known.
+///
+/// # Errors
+///
+/// What the database fails with.
+pub async fn list(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    ids: &[AccountId],
+) -> Result<Vec<Account>, StoreError> {
+    let ids: Vec<Sql<AccountId>> = ids.iter().copied().map(Sql).collect();
+    let rows: Vec<Row> = query!(connection, |c| account::table
+        .filter(account::brand_id.eq(Sql(brand_id)))
+        .filter(account::account_id.eq_any(&ids))
+        .order(account::account_id)
+        .select(COLUMNS)
+        .load(c)
+        .await)?;
+    rows.into_iter().map(Account::try_from).collect()
 }
 
 /// Returns the accounts that have or had a customer id, erased ones included.
@@ -139,51 +207,76 @@ pub async fn list_by_email(
     brand_id: &BrandId,
     digest: &EmailDigest,
 ) -> Result<Vec<AccountEmail>, StoreError> {
-    type EmailRow = (
-        Sql<AccountId>,
-        Sql<Provenance>,
-        Sql<DateTime<Utc>>,
-        Option<Sql<DateTime<Utc>>>,
-    );
     let rows: Vec<EmailRow> = query!(connection, |c| account_email::table
         .filter(account_email::brand_id.eq(Sql(brand_id)))
         .filter(account_email::digest.eq(digest.as_bytes().as_slice()))
         .order((account_email::account_id, account_email::from_time))
-        .select((
-            account_email::account_id,
-            account_email::provenance,
-            account_email::from_time,
-            account_email::until_time,
-        ))
+        .select(EMAIL_COLUMNS)
         .load(c)
         .await)?;
-    Ok(rows
-        .into_iter()
-        .map(
-            |(account_id, provenance, from_time, until_time)| AccountEmail {
-                account_id: account_id.0,
-                digest: *digest,
-                provenance: provenance.0,
-                from_time: from_time.0,
-                until_time: until_time.map(|time| time.0),
-            },
-        )
-        .collect())
+    rows.into_iter().map(AccountEmail::try_from).collect()
 }
 
-/// Keeps the state of an account, unless a later one, or its erasure, is known.
+/// Returns every e-mail that one of `ids` has or had.
+///
+/// # Errors
+///
+/// What the database fails with.
+pub async fn list_emails(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    ids: &[AccountId],
+) -> Result<Vec<AccountEmail>, StoreError> {
+    let ids: Vec<Sql<AccountId>> = ids.iter().copied().map(Sql).collect();
+    let rows: Vec<EmailRow> = query!(connection, |c| account_email::table
+        .filter(account_email::brand_id.eq(Sql(brand_id)))
+        .filter(account_email::account_id.eq_any(&ids))
+        .order((account_email::account_id, account_email::from_time))
+        .select(EMAIL_COLUMNS)
+        .load(c)
+        .await)?;
+    rows.into_iter().map(AccountEmail::try_from).collect()
+}
+
+/// What is known of an account before a fact about it is kept.
+#[derive(Clone, Copy, Debug, Default)]
+struct Known {
+    /// The greatest revision that was told; 0 where only its erasure was.
+    revision: i64,
+    erase_time: Option<DateTime<Utc>>,
+}
+
+/// Keeps the state of an account, unless a later one is known.
+///
+/// Of an erased account it keeps only the times: what its erasure said of it stays, whichever of the
+/// two comes first (SPEC 51, 55).
 pub(super) async fn keep(
     connection: &mut Connection,
     brand_id: &BrandId,
     state: &AccountChanged,
 ) -> Result<(), StoreError> {
     let id: AccountId = read("account_id", state.account_id.parse())?;
-    if known_revision(connection, brand_id, id).await? >= Some(state.revision) {
+    super::links::keep_revision(connection, brand_id, id, state.link_revision).await?;
+    let known = known(connection, brand_id, id).await?;
+    if known.revision >= state.revision {
+        return Ok(());
+    }
+    let create_time = read_instant("create_time", state.create_time.as_ref())?;
+    let upgrade_time = read_optional_instant("upgrade_time", state.upgrade_time.as_ref())?;
+    if known.erase_time.is_some() {
+        query!(connection, |c| diesel::update(
+            account::table.find((Sql(brand_id), Sql(id)))
+        )
+        .set((
+            account::revision.eq(state.revision),
+            account::create_time.eq(Sql(create_time)),
+            account::upgrade_time.eq(upgrade_time.map(Sql)),
+        ))
+        .execute(c)
+        .await)?;
         return Ok(());
     }
     let customer_id = customer(&state.customer_id)?;
-    let create_time = read_instant("create_time", state.create_time.as_ref())?;
-    let upgrade_time = read_optional_instant("upgrade_time", state.upgrade_time.as_ref())?;
     query!(connection, |c| diesel::insert_into(account::table)
         .values((
             account::brand_id.eq(Sql(brand_id)),
@@ -202,67 +295,94 @@ pub(super) async fn keep(
             account::kind.eq(excluded(account::kind)),
             account::state.eq(excluded(account::state)),
             account::customer_id.eq(excluded(account::customer_id)),
+            account::create_time.eq(excluded(account::create_time)),
             account::upgrade_time.eq(excluded(account::upgrade_time)),
         ))
         .execute(c)
         .await)?;
-    keep_emails(connection, brand_id, id, &state.email_digests).await?;
-    super::links::keep_revision(connection, brand_id, id, state.link_revision).await
+    replace_emails(connection, brand_id, id, &state.email_digests).await
 }
 
-/// Keeps an erasure, which beats whatever else is said of the account (SPEC 55).
+/// Keeps an erasure, which beats whatever else is said of the account (SPEC 55); of several the first.
 pub(super) async fn keep_erased(
     connection: &mut Connection,
     brand_id: &BrandId,
     erased: &AccountErased,
 ) -> Result<(), StoreError> {
     let id: AccountId = read("account_id", erased.account_id.parse())?;
+    if erased.link_revision > 0 {
+        let person: AccountId = read("person_id", erased.person_id.parse())?;
+        super::links::keep_revision(connection, brand_id, person, erased.link_revision).await?;
+    }
+    let erase_time = read_instant("erase_time", erased.erase_time.as_ref())?;
+    let known = known(connection, brand_id, id).await?;
+    if known.erase_time.is_some_and(|known| known <= erase_time) {
+        return Ok(());
+    }
     let customer_id = customer(&erased.customer_id)?;
     let kind = match customer_id {
         Some(_) => AccountKind::Client,
         None => AccountKind::Temporary,
     };
-    let erase_time = read_instant("erase_time", erased.erase_time.as_ref())?;
     query!(connection, |c| diesel::insert_into(account::table)
         .values((
             account::brand_id.eq(Sql(brand_id)),
             account::account_id.eq(Sql(id)),
-            account::revision.eq(i64::MAX),
+            account::revision.eq(known.revision),
             account::kind.eq(Sql(kind.as_str_name())),
             account::state.eq(Sql(AccountState::Erased.as_str_name())),
             account::customer_id.eq(customer_id.as_ref().map(Sql)),
+            // Until a fact tells when it was made.
             account::create_time.eq(Sql(erase_time)),
+            account::erase_time.eq(Sql(erase_time)),
         ))
         .on_conflict((account::brand_id, account::account_id))
         .do_update()
         .set((
-            account::revision.eq(excluded(account::revision)),
+            account::kind.eq(excluded(account::kind)),
             account::state.eq(excluded(account::state)),
+            account::customer_id.eq(excluded(account::customer_id)),
+            account::erase_time.eq(excluded(account::erase_time)),
         ))
         .execute(c)
         .await)?;
-    keep_emails(connection, brand_id, id, &erased.email_digests).await
+    replace_emails(connection, brand_id, id, &erased.email_digests).await
 }
 
-async fn known_revision(
+async fn known(
     connection: &mut Connection,
     brand_id: &BrandId,
     id: AccountId,
-) -> Result<Option<i64>, StoreError> {
-    query!(connection, |c| account::table
+) -> Result<Known, StoreError> {
+    let row: Option<(i64, Option<Sql<DateTime<Utc>>>)> = query!(connection, |c| account::table
         .find((Sql(brand_id), Sql(id)))
-        .select(account::revision)
+        .select((account::revision, account::erase_time))
         .first(c)
         .await
-        .optional())
+        .optional())?;
+    Ok(
+        row.map_or_else(Known::default, |(revision, erase_time)| Known {
+            revision,
+            erase_time: erase_time.map(|time| time.0),
+        }),
+    )
 }
 
-async fn keep_emails(
+/// Each fact names every e-mail that the account has or had, so its list takes the place of the one
+/// before.
+async fn replace_emails(
     connection: &mut Connection,
     brand_id: &BrandId,
     account_id: AccountId,
     emails: &[event::EmailDigest],
 ) -> Result<(), StoreError> {
+    query!(connection, |c| diesel::delete(
+        account_email::table
+            .filter(account_email::brand_id.eq(Sql(brand_id)))
+            .filter(account_email::account_id.eq(Sql(account_id)))
+    )
+    .execute(c)
+    .await)?;
     for email in emails {
         let provenance = match email.provenance() {
             EmailProvenance::Attested => Provenance::Attested,
@@ -279,15 +399,7 @@ async fn keep_emails(
                 account_email::from_time.eq(Sql(from_time)),
                 account_email::until_time.eq(until_time.map(Sql)),
             ))
-            .on_conflict((
-                account_email::brand_id,
-                account_email::account_id,
-                account_email::digest,
-                account_email::provenance,
-                account_email::from_time,
-            ))
-            .do_update()
-            .set(account_email::until_time.eq(excluded(account_email::until_time)))
+            .on_conflict_do_nothing()
             .execute(c)
             .await)?;
     }

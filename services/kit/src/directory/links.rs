@@ -1,5 +1,7 @@
 //! Links, and how far they are known.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, Queryable,
@@ -67,6 +69,79 @@ pub async fn around(
         }
     }
     Ok(links)
+}
+
+/// Returns the links, revoked ones included, in which one of `accounts` is the temporary account:
+/// enough to tell the client that each of them belongs to.
+///
+/// # Errors
+///
+/// What the database fails with.
+pub async fn list_by_temporaries(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    accounts: &[AccountId],
+) -> Result<Links, StoreError> {
+    let accounts: Vec<Sql<AccountId>> = accounts.iter().copied().map(Sql).collect();
+    let rows: Vec<Row> = query!(connection, |c| QueryDsl::filter(
+        link::table,
+        link::brand_id
+            .eq(Sql(brand_id))
+            .and(link::temporary_account_id.eq_any(&accounts))
+    )
+    .select(COLUMNS)
+    .load(c)
+    .await)?;
+    Ok(rows.into_iter().map(Link::from).collect())
+}
+
+/// Returns every link, revoked ones included, that leads from one of `accounts` to another account,
+/// and on from there, and so on: all that bears on who is one person with any of them, at any time.
+///
+/// # Errors
+///
+/// What the database fails with.
+pub async fn connected(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    accounts: &[AccountId],
+) -> Result<Links, StoreError> {
+    let mut links = Links::default();
+    let mut known: BTreeSet<AccountId> = accounts.iter().copied().collect();
+    let mut ends: Vec<AccountId> = known.iter().copied().collect();
+    while !ends.is_empty() {
+        let mut reached = Vec::new();
+        for link in of_ends(connection, brand_id, &ends).await? {
+            reached.extend([link.client, link.temporary]);
+            links.record(link);
+        }
+        ends = reached
+            .into_iter()
+            .filter(|end| known.insert(*end))
+            .collect();
+    }
+    Ok(links)
+}
+
+/// Returns the links with one of `accounts` at either end.
+async fn of_ends(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    accounts: &[AccountId],
+) -> Result<Vec<Link>, StoreError> {
+    let accounts: Vec<Sql<AccountId>> = accounts.iter().copied().map(Sql).collect();
+    let rows: Vec<Row> = query!(connection, |c| QueryDsl::filter(
+        link::table,
+        link::brand_id.eq(Sql(brand_id)).and(
+            link::client_account_id
+                .eq_any(&accounts)
+                .or(link::temporary_account_id.eq_any(&accounts))
+        )
+    )
+    .select(COLUMNS)
+    .load(c)
+    .await)?;
+    Ok(rows.into_iter().map(Link::from).collect())
 }
 
 /// Returns the link revision up to which a client account's links are known; 0 for others.
@@ -187,6 +262,9 @@ pub(super) async fn keep_revision(
     client: AccountId,
     link_revision: i64,
 ) -> Result<(), StoreError> {
+    if link_revision == 0 {
+        return Ok(()); // No client account, or none that was ever linked.
+    }
     query!(connection, |c| diesel::insert_into(person::table)
         .values((
             person::brand_id.eq(Sql(brand_id)),

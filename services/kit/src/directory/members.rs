@@ -1,9 +1,11 @@
 //! Members, with the customer ids by which they buy themselves.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use diesel::{
-    ExpressionMethods, OptionalExtension, QueryDsl, query_dsl::methods::FilterDsl as _,
-    upsert::excluded,
+    BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl,
+    query_dsl::methods::FilterDsl as _, upsert::excluded,
 };
 use diesel_async::RunQueryDsl;
 use domain::id::{BrandId, CustomerId, MemberId};
@@ -46,6 +48,30 @@ pub async fn find_active(
     Ok(state.map(|state| state.0 == MemberState::Active.as_str_name()))
 }
 
+/// Returns those of `ids` who are deactivated.
+///
+/// # Errors
+///
+/// What the database fails with.
+pub async fn list_deactivated(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    ids: &[MemberId],
+) -> Result<BTreeSet<MemberId>, StoreError> {
+    let ids: Vec<Sql<MemberId>> = ids.iter().copied().map(Sql).collect();
+    let deactivated: Vec<Sql<MemberId>> = query!(connection, |c| QueryDsl::filter(
+        member::table,
+        member::brand_id
+            .eq(Sql(brand_id))
+            .and(member::member_id.eq_any(&ids))
+            .and(member::state.eq(Sql(MemberState::Deactivated.as_str_name())))
+    )
+    .select(member::member_id)
+    .load(c)
+    .await)?;
+    Ok(deactivated.into_iter().map(|id| id.0).collect())
+}
+
 /// Returns the customer ids of a Member's own.
 ///
 /// # Errors
@@ -74,6 +100,44 @@ pub async fn own_customers(
             customer_id: customer_id.0,
             from_time: from_time.0,
         })
+        .collect())
+}
+
+/// Returns which Members buy under one of `customers` themselves, and from when on.
+///
+/// # Errors
+///
+/// What the database fails with.
+pub async fn list_owners(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    customers: &[CustomerId],
+) -> Result<Vec<domain::attribution::OwnCustomer>, StoreError> {
+    type OwnerRow = (Sql<MemberId>, Sql<CustomerId>, Sql<DateTime<Utc>>);
+    let customers: Vec<Sql<&CustomerId>> = customers.iter().map(Sql).collect();
+    let rows: Vec<OwnerRow> = query!(connection, |c| QueryDsl::filter(
+        member_customer::table,
+        member_customer::brand_id
+            .eq(Sql(brand_id))
+            .and(member_customer::customer_id.eq_any(&customers))
+    )
+    .order((member_customer::member_id, member_customer::customer_id))
+    .select((
+        member_customer::member_id,
+        member_customer::customer_id,
+        member_customer::from_time,
+    ))
+    .load(c)
+    .await)?;
+    Ok(rows
+        .into_iter()
+        .map(
+            |(member, customer, from_time)| domain::attribution::OwnCustomer {
+                member: member.0,
+                customer: customer.0,
+                from_time: from_time.0,
+            },
+        )
         .collect())
 }
 
@@ -122,6 +186,8 @@ pub(super) async fn keep(
                 member_customer::customer_id.eq(Sql(&customer_id)),
                 member_customer::from_time.eq(Sql(from_time)),
             ))
+            // Named twice in one fact, the first counts.
+            .on_conflict_do_nothing()
             .execute(c)
             .await)?;
     }

@@ -13,6 +13,7 @@ diesel::table! {
         customer_id -> Nullable<DbText>,
         create_time -> DbTime,
         upgrade_time -> Nullable<DbTime>,
+        erase_time -> Nullable<DbTime>,
     }
 }
 

@@ -9,17 +9,19 @@ CREATE TABLE account (
     customer_id text,
     create_time timestamptz NOT NULL,
     upgrade_time timestamptz,
+    erase_time timestamptz,
     PRIMARY KEY (brand_id, account_id)
 );
 COMMENT ON TABLE account IS 'What is known of identitys accounts, each in its greatest revision.';
 COMMENT ON COLUMN account.brand_id IS 'The Brand. Never changes.';
 COMMENT ON COLUMN account.account_id IS 'The account. Never changes.';
-COMMENT ON COLUMN account.revision IS 'The revision of the state below; only grows, and an erasure beats every other.';
+COMMENT ON COLUMN account.revision IS 'The revision of what is known below, 0 where only the erasure is; only grows. What an erasure said stays.';
 COMMENT ON COLUMN account.kind IS 'The name of a rapport.event.v1.AccountKind.';
 COMMENT ON COLUMN account.state IS 'The name of a rapport.event.v1.AccountState.';
 COMMENT ON COLUMN account.customer_id IS 'The customer id at the Brand; absent for temporary accounts.';
 COMMENT ON COLUMN account.create_time IS 'When the account was made. Never changes.';
 COMMENT ON COLUMN account.upgrade_time IS 'When a temporary account became a client account; absent where it never did.';
+COMMENT ON COLUMN account.erase_time IS 'When the account was erased; absent while it is not.';
 
 CREATE TABLE account_email (
     brand_id text NOT NULL,

@@ -10,6 +10,7 @@ CREATE TABLE account (
     customer_id TEXT,
     create_time INTEGER NOT NULL,
     upgrade_time INTEGER,
+    erase_time INTEGER,
     PRIMARY KEY (brand_id, account_id)
 ) STRICT, WITHOUT ROWID;
 

@@ -1,0 +1,203 @@
+//! What a start forgives, and what it does not.
+
+use clap::Parser;
+
+use super::{development::SECRETS_FILE, *};
+
+#[derive(Parser)]
+struct Cli {
+    #[command(flatten)]
+    suite: SuiteArgs,
+}
+
+fn args(more: &[&str]) -> SuiteArgs {
+    let all = ["rapport"].iter().chain(more);
+    Cli::try_parse_from(all)
+        .unwrap_or_else(|error| panic!("{error}"))
+        .suite
+}
+
+fn in_folder(folder: &Path, more: &[&str]) -> SuiteArgs {
+    let folder = folder.to_str().unwrap();
+    args(&[&["--data-dir", folder], more].concat())
+}
+
+fn operator(secrets: &Secrets) -> String {
+    secrets
+        .operator_token
+        .as_ref()
+        .unwrap()
+        .expose_secret()
+        .to_owned()
+}
+
+const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+const SECRET: &str = "a-secret-of-32-characters-or-so!";
+
+#[test]
+fn a_first_start_in_development_makes_secrets_and_the_next_one_finds_them() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("data");
+    let first = in_folder(&folder, &[]).secrets().unwrap();
+    let second = in_folder(&folder, &[]).secrets().unwrap();
+    assert_eq!(operator(&first), operator(&second));
+    let left: Vec<_> = fs::read_dir(&folder)
+        .unwrap()
+        .map(|e| e.unwrap().file_name())
+        .collect();
+    assert_eq!(left, [SECRETS_FILE], "no draft is left behind");
+}
+
+#[test]
+fn processes_that_start_at_once_agree_on_the_secrets() {
+    for _ in 0..20 {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("data");
+        let starts: Vec<_> = (0..8)
+            .map(|_| {
+                let args = in_folder(&folder, &[]);
+                std::thread::spawn(move || operator(&args.secrets().unwrap()))
+            })
+            .collect();
+        let tokens: Vec<String> = starts
+            .into_iter()
+            .map(|start| start.join().unwrap())
+            .collect();
+        assert!(tokens.iter().all(|token| *token == tokens[0]), "{tokens:?}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn secrets_and_their_folder_are_for_the_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("data");
+    in_folder(&folder, &[]).secrets().unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&folder), 0o700);
+    assert_eq!(mode(&folder.join(SECRETS_FILE)), 0o600);
+}
+
+#[test]
+fn a_file_that_is_no_file_of_secrets_is_an_error_and_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join(SECRETS_FILE);
+    fs::write(&file, "{}").unwrap();
+    let secrets = in_folder(folder.path(), &[]).secrets();
+    assert!(matches!(
+        secrets,
+        Err(ConfigError::Invalid {
+            setting: "RAPPORT_DATA_DIR",
+            ..
+        })
+    ));
+    assert_eq!(fs::read_to_string(&file).unwrap(), "{}");
+}
+
+#[test]
+fn production_makes_no_secret_and_names_the_missing_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut given = vec!["--mode", "production"];
+    for (flag, value, setting) in [
+        ("--encryption-key", KEY, "RAPPORT_ENCRYPTION_KEY"),
+        ("--email-digest-key", KEY, "RAPPORT_EMAIL_DIGEST_KEY"),
+        ("--suite-secret", SECRET, "RAPPORT_SUITE_SECRET"),
+    ] {
+        let missing = in_folder(folder.path(), &given).secrets().unwrap_err();
+        assert_eq!(
+            missing.to_string(),
+            format!("{setting} is required in production mode")
+        );
+        given.extend([flag, value]);
+    }
+    let secrets = in_folder(folder.path(), &given).secrets().unwrap();
+    assert!(
+        secrets.operator_token.is_none(),
+        "without one there is no operator"
+    );
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_credential_that_is_empty_short_or_unfit_for_a_header_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for flag in ["--suite-secret", "--operator-token"] {
+        for value in [
+            "",
+            "short",
+            "sixteen and more but with spaces",
+            "sechzehn-und-mehr-ü",
+        ] {
+            let argument = format!("{flag}={value}");
+            let secrets = in_folder(folder.path(), &[&argument]).secrets();
+            let error = secrets.unwrap_err().to_string();
+            assert!(error.starts_with("RAPPORT_"), "{error}");
+            assert!(value.is_empty() || !error.contains(value), "{error}");
+        }
+    }
+    let both = ["--suite-secret", SECRET, "--operator-token", SECRET];
+    assert!(
+        in_folder(folder.path(), &both).secrets().is_err(),
+        "the operator is not the suite"
+    );
+}
+
+#[test]
+fn a_malformed_key_is_refused_without_being_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let secrets = in_folder(folder.path(), &["--encryption-key", "hunter2"]).secrets();
+    let error = secrets.unwrap_err().to_string();
+    assert!(
+        error.starts_with("RAPPORT_ENCRYPTION_KEY") && !error.contains("hunter2"),
+        "{error}"
+    );
+}
+
+#[test]
+fn calls_that_are_not_encrypted_stay_on_loopback() {
+    // SPEC 59: the suite's secret is shown on loopback only.
+    for addr in [
+        "0.0.0.0:50052",
+        "192.0.2.1:50052",
+        "[::]:50052",
+        "chat:50052",
+        "50052",
+    ] {
+        for (flag, name) in [
+            ("--chat-addr", ServiceName::Chat),
+            ("--identity-addr", ServiceName::Chat),
+        ] {
+            let config = args(&[flag, addr]).service(name, Secrets::random());
+            assert!(
+                matches!(config.map(|_| ()), Err(ConfigError::Invalid { .. })),
+                "{flag} {addr}"
+            );
+        }
+    }
+    let local = ["--chat-addr", "[::1]:7", "--identity-addr", "localhost:8"];
+    let config = args(&local)
+        .service(ServiceName::Chat, Secrets::random())
+        .unwrap();
+    assert_eq!(config.listen.port(), 7);
+    assert_eq!(config.peers.identity, "http://localhost:8");
+}
+
+#[test]
+fn each_service_has_a_file_of_its_own_unless_told_otherwise() {
+    let args = args(&[
+        "--data-dir",
+        "x",
+        "--chat-database-url",
+        "postgres://host/chat",
+    ]);
+    let database = |name| args.service(name, Secrets::random()).unwrap().database;
+    assert!(matches!(
+        database(ServiceName::Chat),
+        DatabaseUrl::Postgres(_)
+    ));
+    let DatabaseUrl::Sqlite(file) = database(ServiceName::Identity) else {
+        panic!("identity was told nothing");
+    };
+    assert_eq!(file, Path::new("x/identity.sqlite3"));
+}
