@@ -1,2 +1,130 @@
-//! The binary.
-fn main() {}
+//! The one binary of the suite: `rapport [all|identity|chat|attribution|migrate|demo]`.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+use kit::{
+    config::{ConfigError, Mode, ServiceName, SuiteArgs},
+    db::DatabaseUrl,
+    telemetry,
+};
+use rapport::{
+    demo, first_start,
+    suite::{self, Suite},
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// What a shell expects of a program that was called wrongly.
+const USAGE: u8 = 2;
+
+/// Keeps a conversation, and the credit for it, with the person it belongs to.
+///
+/// Without a subcommand all three services start in this process.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    suite: SuiteArgs,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Starts identity, chat and attribution in this process.
+    All,
+    /// Starts identity alone: accounts, sessions, links.
+    Identity,
+    /// Starts chat alone; it finds identity by address.
+    Chat,
+    /// Starts attribution alone; it finds identity and chat by address.
+    Attribution,
+    /// Brings the three databases up to date, and exits.
+    Migrate,
+    /// Plays the product document's cases on a suite of its own, and prints what became of them.
+    Demo(DemoArgs),
+}
+
+#[derive(Args)]
+struct DemoArgs {
+    /// Prints one JSON object a line instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// A PostgreSQL server to make the databases on, postgres://…/DATABASE [default: SQLite files].
+    #[arg(long)]
+    database_url: Option<DatabaseUrl>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let quiet = matches!(cli.command, Some(Command::Demo(_)));
+    let filter = if quiet {
+        "error"
+    } else {
+        cli.suite.log.as_str()
+    };
+    telemetry::start(cli.suite.log_format, filter);
+    match Box::pin(run(cli)).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("rapport: {error:#}");
+            if error.is::<ConfigError>() {
+                ExitCode::from(USAGE)
+            } else {
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+async fn run(cli: Cli) -> anyhow::Result<()> {
+    match cli.command {
+        None | Some(Command::All) => run_all(&cli.suite).await,
+        Some(Command::Identity) => run_one(&cli.suite, ServiceName::Identity).await,
+        Some(Command::Chat) => run_one(&cli.suite, ServiceName::Chat).await,
+        Some(Command::Attribution) => run_one(&cli.suite, ServiceName::Attribution).await,
+        Some(Command::Migrate) => suite::migrate(&cli.suite).await,
+        Some(Command::Demo(demo)) => {
+            Box::pin(demo::run(
+                demo.json,
+                demo.database_url.as_ref(),
+                stop_signal()?,
+            ))
+            .await
+        }
+    }
+}
+
+async fn run_all(args: &SuiteArgs) -> anyhow::Result<()> {
+    let suite = Suite::start(suite::configs(args)?).await?;
+    println!("identity     {}", suite.identity);
+    println!("chat         {}", suite.chat);
+    println!("attribution  {}", suite.attribution);
+    if args.mode == Mode::Development {
+        first_start::greet(args, &suite).await?;
+    }
+    suite.run_until(stop_signal()?).await
+}
+
+async fn run_one(args: &SuiteArgs, name: ServiceName) -> anyhow::Result<()> {
+    let config = args.service(name, args.secrets()?)?;
+    let server = suite::build(name, config).await?;
+    println!("{:<12} {}", name.as_str(), server.local_addr());
+    server.run_until(stop_signal()?).await?;
+    Ok(())
+}
+
+/// Returns what completes at the first SIGTERM or SIGINT.
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping");
+    })
+}

@@ -1,0 +1,171 @@
+//! gRPC clients of a running suite, as a Brand's shop, its visitors and its Members have them.
+
+mod conversation;
+pub mod shop;
+
+use std::{net::SocketAddr, time::Duration};
+
+use anyhow::bail;
+use chrono::{DateTime, Utc};
+use hmac::{Hmac, Mac};
+use kit::access::SuiteCredential;
+use rapport_proto::{
+    attribution::v1::{
+        attribution_service_client::AttributionServiceClient,
+        order_service_client::OrderServiceClient,
+    },
+    chat::v1::chat_service_client::ChatServiceClient,
+    identity::v1::{
+        SignedUserData, account_service_client::AccountServiceClient,
+        brand_service_client::BrandServiceClient, link_service_client::LinkServiceClient,
+        session_service_client::SessionServiceClient,
+    },
+};
+use sha2::Sha256;
+use tonic::{service::interceptor::InterceptedService, transport::Channel};
+use uuid::Uuid;
+
+/// How long a story waits for what one service learns from another.
+const PATIENCE: Duration = Duration::from_secs(30);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
+
+/// A channel that shows a credential with each call.
+pub type Authorized = InterceptedService<Channel, SuiteCredential>;
+
+/// Connections to the three services.
+#[derive(Clone)]
+pub struct Channels {
+    identity: Channel,
+    chat: Channel,
+    attribution: Channel,
+}
+
+/// The clients of one caller; which of them may be used is for the services to say.
+#[derive(Clone)]
+pub struct Caller {
+    /// Brands, policies and keys.
+    pub brands: BrandServiceClient<Authorized>,
+    /// Sessions.
+    pub sessions: SessionServiceClient<Authorized>,
+    /// Accounts and Members.
+    pub accounts: AccountServiceClient<Authorized>,
+    /// Links and persons.
+    pub links: LinkServiceClient<Authorized>,
+    /// Chatrooms and messages.
+    pub chat: ChatServiceClient<Authorized>,
+    /// Orders.
+    pub orders: OrderServiceClient<Authorized>,
+    /// Attributions and ledger.
+    pub attributions: AttributionServiceClient<Authorized>,
+}
+
+impl Channels {
+    /// Returns connections that are made when they are first used.
+    ///
+    /// # Errors
+    ///
+    /// Never for the addresses of sockets; they are URIs.
+    pub fn new(
+        identity: SocketAddr,
+        chat: SocketAddr,
+        attribution: SocketAddr,
+    ) -> anyhow::Result<Self> {
+        Ok(Self {
+            identity: kit::server::channel(&format!("http://{identity}"))?,
+            chat: kit::server::channel(&format!("http://{chat}"))?,
+            attribution: kit::server::channel(&format!("http://{attribution}"))?,
+        })
+    }
+
+    /// Returns the client of those who have no credential.
+    pub fn anonymous(&self) -> SessionServiceClient<Channel> {
+        SessionServiceClient::new(self.identity.clone())
+    }
+
+    /// Returns the clients of the caller whose credential is `token`.
+    ///
+    /// # Errors
+    ///
+    /// When no header can carry the token.
+    pub fn caller(&self, token: &str) -> anyhow::Result<Caller> {
+        let credential = SuiteCredential::new(&token.into())?;
+        let with = |channel: &Channel| InterceptedService::new(channel.clone(), credential.clone());
+        Ok(Caller {
+            brands: BrandServiceClient::new(with(&self.identity)),
+            sessions: SessionServiceClient::new(with(&self.identity)),
+            accounts: AccountServiceClient::new(with(&self.identity)),
+            links: LinkServiceClient::new(with(&self.identity)),
+            chat: ChatServiceClient::new(with(&self.chat)),
+            orders: OrderServiceClient::new(with(&self.attribution)),
+            attributions: AttributionServiceClient::new(with(&self.attribution)),
+        })
+    }
+}
+
+/// Returns a fresh `request_id` or `message_id`.
+pub fn request_id() -> String {
+    Uuid::new_v4().to_string()
+}
+
+/// Returns what `look` finds, looking again until it finds something.
+///
+/// # Errors
+///
+/// The first error of `look`; or that `what` did not come about within half a minute.
+pub async fn wait_until<T, Found>(what: &str, mut look: impl FnMut() -> Found) -> anyhow::Result<T>
+where
+    Found: Future<Output = anyhow::Result<Option<T>>>,
+{
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look().await? {
+            return Ok(found);
+        }
+        if tokio::time::Instant::now() > deadline {
+            bail!("waited in vain until {what}");
+        }
+        tokio::time::sleep(POLL_INTERVAL).await;
+    }
+}
+
+/// What a shop says of a customer who has signed in with it.
+#[derive(Clone, Debug)]
+pub struct UserData<'a> {
+    /// The Brand's slug.
+    pub brand_id: &'a str,
+    /// The customer's id at the Brand.
+    pub customer_id: &'a str,
+    /// The customer's e-mail at the Brand.
+    pub email: Option<&'a str>,
+    /// The nonce of the temporary session.
+    pub nonce: Option<&'a str>,
+    /// When the shop signs it; it expires five minutes later.
+    pub sign_time: DateTime<Utc>,
+}
+
+impl UserData<'_> {
+    /// Returns the data signed as a shop's backend does it, with HMAC-SHA-256 under `secret`.
+    pub fn sign(&self, secret: &[u8]) -> SignedUserData {
+        let mut document = serde_json::json!({
+            "brand_id": self.brand_id,
+            "customer_id": self.customer_id,
+            "iat": self.sign_time.timestamp(),
+            "exp": self.sign_time.timestamp() + 300,
+        });
+        for (name, value) in [("email", self.email), ("nonce", self.nonce)] {
+            if let Some(value) = value {
+                document[name] = value.into();
+            }
+        }
+        let user_data_json = document.to_string();
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes a key of any length");
+        mac.update(user_data_json.as_bytes());
+        let signature = mac.finalize().into_bytes();
+        SignedUserData {
+            signature: signature.iter().map(|byte| format!("{byte:02x}")).collect(),
+            user_data_json,
+            assertion_key_id: String::new(),
+        }
+    }
+}

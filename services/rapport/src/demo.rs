@@ -1,0 +1,99 @@
+//! Plays the product document's cases on a suite of its own, under each preset of the merge policy.
+
+mod databases;
+mod story;
+mod table;
+
+use anyhow::Context;
+use kit::{
+    clock::Clock,
+    config::{Peers, Secrets, ServiceConfig, ServiceName},
+    db::DatabaseUrl,
+};
+use rapport_proto::identity::v1::MergePolicyPreset;
+use secrecy::ExposeSecret;
+
+use crate::{
+    client::{Channels, shop::Shop},
+    suite::{Suite, SuiteConfig},
+};
+use databases::Databases;
+
+pub use story::Row;
+
+const PRESETS: [MergePolicyPreset; 5] = [
+    MergePolicyPreset::V44,
+    MergePolicyPreset::V462,
+    MergePolicyPreset::V48,
+    MergePolicyPreset::TwoChatrooms,
+    MergePolicyPreset::AlwaysLinked,
+];
+
+/// Plays every case under every preset and prints a row for each as it is known.
+///
+/// The suite listens on free ports; its databases are files in a fresh folder, or databases of their
+/// own on the PostgreSQL server of `database_url`, and are removed at the end, also when `stop` comes
+/// first.
+///
+/// # Errors
+///
+/// When a call is refused, when it is stopped, or when a row is not what the document says.
+pub async fn run(
+    json: bool,
+    database_url: Option<&DatabaseUrl>,
+    stop: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    let databases = Databases::create(database_url).await?;
+    let played = tokio::select! {
+        played = play_on(&databases, json) => played,
+        () = stop => Err(anyhow::anyhow!("the demo was stopped")),
+    };
+    databases.remove().await?;
+    played
+}
+
+async fn play_on(databases: &Databases, json: bool) -> anyhow::Result<()> {
+    let secrets = Secrets::random();
+    let operator_token = secrets
+        .operator_token
+        .clone()
+        .context("random secrets have an operator")?;
+    let suite = Suite::start(config(databases, &secrets)).await?;
+    let channels = Channels::new(suite.identity, suite.chat, suite.attribution)?;
+    let played = play(&channels, operator_token.expose_secret(), json).await;
+    suite.stop().await?;
+    played
+}
+
+async fn play(channels: &Channels, operator_token: &str, json: bool) -> anyhow::Result<()> {
+    let mut printer = table::Printer::new(json);
+    for preset in PRESETS {
+        let name = story::preset_name(preset);
+        let brand_id = format!("demo-{}", name.to_lowercase().replace('_', "-"));
+        let shop = Shop::open(channels, operator_token, &brand_id).await?;
+        shop.set_merge_policy(preset).await?;
+        for scene in story::SCENES {
+            let row = story::play(&shop, preset, scene)
+                .await
+                .with_context(|| format!("case {} under {name}", scene.case))?;
+            printer.print(&row)?;
+        }
+    }
+    printer.finish()
+}
+
+fn config(databases: &Databases, secrets: &Secrets) -> SuiteConfig {
+    let service = |name| ServiceConfig {
+        listen: ([127, 0, 0, 1], 0).into(),
+        database: databases.url(name),
+        peers: Peers::default(),
+        secrets: secrets.clone(),
+        clock: Clock::system(),
+        identity_silence_limit: std::time::Duration::from_secs(30),
+    };
+    SuiteConfig {
+        identity: service(ServiceName::Identity),
+        chat: service(ServiceName::Chat),
+        attribution: service(ServiceName::Attribution),
+    }
+}

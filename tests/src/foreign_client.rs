@@ -1,0 +1,66 @@
+//! A client written by nobody here: Python's gRPC, which learns the contract by reflection.
+
+use std::process::Stdio;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use kit::testing::TestEngine;
+use rapport::client::shop::WIDGET_POLICY;
+use rapport_proto::identity::v1::MergePolicyPreset;
+use serde_json::{Value, json};
+use tokio::{io::AsyncWriteExt, process::Command};
+
+use crate::harness::TestSuite;
+
+const PYTHON: &str = "RAPPORT_TEST_PYTHON";
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/foreign/case_three.py");
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn python_plays_case_three() {
+    for engine in TestEngine::ALL {
+        let suite = TestSuite::start(engine).await.unwrap();
+        let shop = suite.shop(MergePolicyPreset::TwoChatrooms).await.unwrap();
+        let setting = json!({
+            "identity": suite.suite.identity.to_string(),
+            "chat": suite.suite.chat.to_string(),
+            "attribution": suite.suite.attribution.to_string(),
+            "brand_id": shop.brand_id,
+            "api_key": shop.api_key,
+            "assertion_secret": BASE64_STANDARD.encode(&shop.assertion_secret),
+            "widget_policy_version": WIDGET_POLICY,
+        });
+        let seen = play(&setting).await;
+        let expected = json!({
+            "outcome": "SIGN_IN_OUTCOME_KIND_LINKED",
+            "visitor_chatrooms": 2,
+            "resumed_first": true,
+            "texts": ["It does.", "Does it come in blue?"],
+            "credited": true,
+        });
+        assert_eq!(seen, expected, "{engine:?}"); // SPEC 22, 25, 37
+        suite.stop().await.unwrap();
+    }
+}
+
+async fn play(setting: &Value) -> Value {
+    let python = std::env::var(PYTHON)
+        .unwrap_or_else(|_| panic!("{PYTHON} is not set: run the tests with scripts/test"));
+    let mut child = Command::new(python)
+        .arg(SCRIPT)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input
+        .write_all(setting.to_string().as_bytes())
+        .await
+        .unwrap();
+    drop(input);
+    let output = child.wait_with_output().await.unwrap();
+    assert!(
+        output.status.success(),
+        "the script failed; its errors are above"
+    );
+    serde_json::from_slice(&output.stdout).unwrap()
+}

@@ -1,0 +1,195 @@
+//! A suite of one's own: free ports, empty databases, random secrets.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use diesel::{
+    QueryableByName,
+    sql_types::{BigInt, Text},
+};
+use diesel_async::RunQueryDsl;
+use kit::{
+    clock::Clock,
+    config::{Peers, Secrets, ServiceConfig},
+    db::Connection,
+    testing::{TestDatabase, TestEngine},
+};
+use rapport::{
+    client::{Channels, shop::Shop},
+    suite::{Suite, SuiteConfig},
+};
+use rapport_proto::{
+    event::v1::{Event, event::Payload},
+    identity::v1::{MergePolicyPreset, WatchEventsRequest, watch_events_response::Content},
+};
+use secrecy::ExposeSecret;
+use tonic::Status;
+use tonic_types::StatusExt;
+
+/// A running suite, with the databases it runs on.
+pub(crate) struct TestSuite {
+    pub(crate) suite: Suite,
+    pub(crate) channels: Channels,
+    pub(crate) operator_token: String,
+    pub(crate) suite_secret: String,
+    databases: [TestDatabase; 3],
+}
+
+impl TestSuite {
+    pub(crate) async fn start(engine: TestEngine) -> anyhow::Result<Self> {
+        let databases = [
+            TestDatabase::create(engine).await,
+            TestDatabase::create(engine).await,
+            TestDatabase::create(engine).await,
+        ];
+        let secrets = Secrets::random();
+        let service = |database: &TestDatabase| ServiceConfig {
+            listen: ([127, 0, 0, 1], 0).into(),
+            database: database.url.clone(),
+            peers: Peers::default(),
+            secrets: secrets.clone(),
+            clock: Clock::system(),
+            identity_silence_limit: Duration::from_secs(30),
+        };
+        let suite = Suite::start(SuiteConfig {
+            identity: service(&databases[0]),
+            chat: service(&databases[1]),
+            attribution: service(&databases[2]),
+        })
+        .await?;
+        let operator_token = secrets
+            .operator_token
+            .context("random secrets have an operator")?;
+        Ok(Self {
+            channels: Channels::new(suite.identity, suite.chat, suite.attribution)?,
+            operator_token: operator_token.expose_secret().to_owned(),
+            suite_secret: secrets.suite_secret.expose_secret().to_owned(),
+            suite,
+            databases,
+        })
+    }
+
+    /// Returns a new Brand's shop.
+    pub(crate) async fn shop(&self, preset: MergePolicyPreset) -> anyhow::Result<Shop> {
+        let brand_id = format!("b-{}", &uuid::Uuid::new_v4().simple().to_string()[..12]);
+        let shop = Shop::open(&self.channels, &self.operator_token, &brand_id).await?;
+        shop.set_merge_policy(preset).await?;
+        Ok(shop)
+    }
+
+    /// Returns how many rows each table of each service has, but for those that move by themselves:
+    /// cursors, and the audit of refusals.
+    pub(crate) async fn row_counts(&self) -> anyhow::Result<Vec<(String, i64)>> {
+        let migrations = [
+            identity::migrations(),
+            chat::migrations(),
+            attribution::migrations(),
+        ];
+        let mut counts = Vec::new();
+        for (database, migrations) in self.databases.iter().zip(migrations) {
+            let db = database.open(migrations).await;
+            let mut connection = db.read().await?;
+            for table in tables(&mut connection).await? {
+                let rows = count(&mut connection, &table).await?;
+                counts.push((table, rows));
+            }
+        }
+        Ok(counts)
+    }
+
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        self.suite.stop().await
+    }
+}
+
+/// Tables whose rows come and go by themselves, or that a refusal is meant to write (SPEC 60).
+const RESTLESS: [&str; 3] = ["event_cursor", "audit_entry", "sqlite_sequence"];
+
+#[derive(QueryableByName)]
+struct Table {
+    #[diesel(sql_type = Text)]
+    name: String,
+}
+
+#[derive(QueryableByName)]
+struct Count {
+    #[diesel(sql_type = BigInt)]
+    rows: i64,
+}
+
+async fn tables(connection: &mut Connection) -> anyhow::Result<Vec<String>> {
+    let tables: Vec<Table> = match connection {
+        Connection::Postgres(c) => {
+            let query = "SELECT tablename::text AS name FROM pg_tables \
+                         WHERE schemaname = 'public' ORDER BY name";
+            diesel::sql_query(query).load(&mut **c).await?
+        }
+        Connection::Sqlite(c) => {
+            let query = "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name";
+            diesel::sql_query(query).load(c).await?
+        }
+    };
+    Ok(tables
+        .into_iter()
+        .map(|table| table.name)
+        .filter(|name| !RESTLESS.contains(&name.as_str()))
+        .collect())
+}
+
+async fn count(connection: &mut Connection, table: &str) -> anyhow::Result<i64> {
+    let query = diesel::sql_query(format!("SELECT count(*) AS rows FROM \"{table}\""));
+    let count: Count = match connection {
+        Connection::Postgres(c) => query.get_result(&mut **c).await?,
+        Connection::Sqlite(c) => query.get_result(c).await?,
+    };
+    Ok(count.rows)
+}
+
+/// Returns every event of a Brand that identity has published so far.
+pub(crate) async fn identity_events(shop: &Shop) -> anyhow::Result<Vec<Event>> {
+    let request = WatchEventsRequest {
+        brand_id: shop.brand_id.clone(),
+        resume_position: String::new(),
+    };
+    let mut stream = shop
+        .service
+        .clone()
+        .links
+        .watch_events(request)
+        .await?
+        .into_inner();
+    let mut events = Vec::new();
+    // The log is read to its end when it has nothing more to say than where it ends.
+    while let Some(response) = stream.message().await? {
+        match response.content {
+            Some(Content::Batch(batch)) => events.extend(batch.events),
+            Some(Content::Heartbeat(_)) if !events.is_empty() => break,
+            Some(Content::Heartbeat(_)) | None => {}
+        }
+    }
+    Ok(events)
+}
+
+/// Returns how many links the events of a Brand speak of as made.
+pub(crate) fn links_made(events: &[Event]) -> usize {
+    let is_made = |event: &&Event| matches!(&event.payload, Some(Payload::LinkChanged(link)) if link.revision == 1);
+    events.iter().filter(is_made).count()
+}
+
+/// Fails unless a call was refused with this reason.
+#[track_caller]
+pub(crate) fn assert_refused<T: std::fmt::Debug>(
+    answer: Result<T, Status>,
+    code: tonic::Code,
+    reason: &str,
+) {
+    let status = answer.expect_err("the call is refused");
+    let info = status
+        .get_details_error_info()
+        .expect("a refusal has a reason");
+    assert_eq!(
+        (status.code(), info.reason.as_str()),
+        (code, reason),
+        "{status:?}"
+    );
+}

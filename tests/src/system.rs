@@ -1,0 +1,11 @@
+//! What no service can show alone: stories, races and bad input across the suite, over real sockets,
+//! on both engines.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod bad_input;
+mod completeness;
+mod foreign_client;
+mod harness;
+mod races;
+mod stories;
