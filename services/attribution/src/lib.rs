@@ -1,1 +1,196 @@
-//! TODO
+//! Attribution: which Member an order is credited to, why, and what that earns him.
+//!
+//! It keeps facts: what the Brand's checkout reports (`app::record_*`), and what identity and chat
+//! say happened (`consume`). What follows from them is decided by `domain`, and booked as the
+//! difference to what was booked before (`evaluate`). Therefore it has no code for a late message, a
+//! late or revoked link, a refund or a cancellation: each is one more fact.
+//!
+//! A call goes `grpc` → `app` → `store`. It must not know how facts came to be, look at names,
+//! e-mails or texts, or change an entry of the ledger.
+//!
+//! Methods whose turn has not come answer `UNIMPLEMENTED`.
+
+mod app;
+mod consume;
+mod convert;
+mod error;
+mod evaluate;
+mod grpc;
+mod store;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+use kit::{
+    access::{
+        AccessLayer, InvalidSuiteSecret, KeySet, Revocations, SuiteCredential, TokenVerifier,
+    },
+    config::ServiceConfig,
+    consumer::{self, EventSource},
+    db::{Db, Migrations, StoreError},
+    event_log::Batch,
+    ids::Ids,
+    server::{Lifetime, Server, ServerError, channel},
+};
+use rapport_proto::{
+    attribution::v1::{
+        attribution_service_server::{self, AttributionServiceServer},
+        order_service_server::{self, OrderServiceServer},
+    },
+    chat::v1::message_event_service_client::MessageEventServiceClient,
+    identity::v1::{
+        link_service_client::LinkServiceClient, session_service_client::SessionServiceClient,
+    },
+};
+use tokio::sync::Notify;
+use tonic::service::RoutesBuilder;
+
+use crate::{
+    app::App,
+    grpc::{AttributionMethods, OrderMethods},
+};
+
+/// The attribution service.
+#[derive(Clone, Copy, Debug)]
+pub struct Service;
+
+/// Why the service could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Its database cannot be opened or brought up to date.
+    #[error("attribution's database cannot be opened")]
+    Database(#[source] StoreError),
+    /// The suite's secret cannot be presented to the other services.
+    #[error("the suite secret cannot be used")]
+    SuiteSecret(#[source] InvalidSuiteSecret),
+    /// It cannot listen, or a peer's address is none.
+    #[error("attribution cannot be reached or cannot reach others")]
+    Server(#[source] ServerError),
+}
+
+/// Returns the migrations of the service's database.
+pub fn migrations() -> Migrations {
+    const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
+    const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+    Migrations::of_service(POSTGRES, SQLITE).with_directory()
+}
+
+impl Service {
+    /// Opens the database, starts to follow identity and chat and to evaluate, and binds the port.
+    ///
+    /// The peers need not be there yet: their logs are read when they are.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`] says what is missing.
+    pub async fn build(config: ServiceConfig) -> Result<Server, StartError> {
+        let db = Db::open(&config.database, migrations())
+            .await
+            .map_err(StartError::Database)?;
+        let revocations = Revocations::load(&db, Some(config.identity_silence_limit))
+            .await
+            .map_err(StartError::Database)?;
+        let credential =
+            SuiteCredential::new(&config.secrets.suite_secret).map_err(StartError::SuiteSecret)?;
+        let identity = channel(&config.peers.identity).map_err(StartError::Server)?;
+        let chat = channel(&config.peers.chat).map_err(StartError::Server)?;
+        let links = LinkServiceClient::with_interceptor(identity.clone(), credential.clone());
+        let app = Arc::new(App {
+            db,
+            clock: config.clock.clone(),
+            ids: Ids::new(config.clock.clone()),
+            email_digest_key: config.secrets.email_digest_key.clone(),
+            identity: links.clone(),
+            wake: Notify::new(),
+        });
+        let lifetime = Lifetime::default();
+        let messages = MessageEventServiceClient::with_interceptor(chat, credential);
+        follow_identity(&app, links, revocations.clone(), &lifetime);
+        follow_chat(&app, messages, &lifetime);
+        let shutdown = &lifetime.shutdown;
+        let evaluation = evaluate::run(Arc::clone(&app), shutdown.clone());
+        lifetime.tasks.spawn(evaluation);
+        let awaiting = evaluate::run_awaited(Arc::clone(&app), shutdown.clone());
+        lifetime.tasks.spawn(awaiting);
+        let tokens = TokenVerifier::new(
+            KeySet::default(),
+            Some(SessionServiceClient::new(identity)),
+            revocations,
+            config.clock,
+        );
+        let access = AccessLayer::new(
+            error::DOMAIN,
+            tokens,
+            config.secrets.operator_token,
+            config.secrets.suite_secret,
+        );
+        bind(config.listen, &app, access, lifetime).await
+    }
+}
+
+async fn bind(
+    listen: std::net::SocketAddr,
+    app: &Arc<App>,
+    access: AccessLayer,
+    lifetime: Lifetime,
+) -> Result<Server, StartError> {
+    let mut routes = RoutesBuilder::default();
+    routes
+        .add_service(OrderServiceServer::new(OrderMethods(Arc::clone(app))))
+        .add_service(AttributionServiceServer::new(AttributionMethods(
+            Arc::clone(app),
+        )));
+    let service_names = vec![
+        order_service_server::SERVICE_NAME,
+        attribution_service_server::SERVICE_NAME,
+    ];
+    Server::bind(listen, routes, service_names, access, lifetime)
+        .await
+        .map_err(StartError::Server)
+}
+
+fn follow_identity(
+    app: &Arc<App>,
+    links: LinkServiceClient<kit::access::SuiteChannel>,
+    revocations: Revocations,
+    lifetime: &Lifetime,
+) {
+    let waking = Arc::clone(app);
+    let observe = move |batch: &Batch| {
+        revocations.observe(&batch.events);
+        wake(&waking, batch);
+    };
+    lifetime.tasks.spawn(consumer::follow(
+        EventSource::Identity(links),
+        app.db.clone(),
+        app.clock.clone(),
+        consume::apply_identity,
+        observe,
+        lifetime.shutdown.clone(),
+    ));
+}
+
+fn follow_chat(
+    app: &Arc<App>,
+    messages: MessageEventServiceClient<kit::access::SuiteChannel>,
+    lifetime: &Lifetime,
+) {
+    let waking = Arc::clone(app);
+    lifetime.tasks.spawn(consumer::follow(
+        EventSource::Chat(messages),
+        app.db.clone(),
+        app.clock.clone(),
+        consume::apply_chat,
+        move |batch: &Batch| wake(&waking, batch),
+        lifetime.shutdown.clone(),
+    ));
+}
+
+/// Has the evaluation look at what a batch has touched; a heartbeat touches nothing.
+fn wake(app: &App, batch: &Batch) {
+    if !batch.events.is_empty() {
+        app.wake.notify_one();
+    }
+}

@@ -1,0 +1,48 @@
+//! What the service does: one function per use case, each one transaction over facts.
+
+pub(crate) mod attributions;
+pub(crate) mod consistency;
+pub(crate) mod digest;
+pub(crate) mod explanations;
+pub(crate) mod ledger;
+pub(crate) mod orders;
+pub(crate) mod policies;
+pub(crate) mod record_checkout;
+pub(crate) mod record_order;
+pub(crate) mod record_refund;
+pub(crate) mod record_status;
+
+use domain::id::{BrandId, OrderId};
+use kit::{access::SuiteChannel, clock::Clock, db::Db, ids::Ids, secret::EmailDigestKey};
+use rapport_proto::identity::v1::link_service_client::LinkServiceClient;
+use tokio::sync::Notify;
+
+use crate::evaluate;
+
+/// What the use cases share.
+pub(crate) struct App {
+    pub(crate) db: Db,
+    pub(crate) clock: Clock,
+    pub(crate) ids: Ids,
+    pub(crate) email_digest_key: EmailDigestKey,
+    /// Whom to ask for a sign-in that is not seen yet.
+    pub(crate) identity: LinkServiceClient<SuiteChannel>,
+    /// Wakes the evaluation.
+    pub(crate) wake: Notify,
+}
+
+impl App {
+    /// Evaluates an order for the sake of the answer. Where that fails the order's mark is left, so
+    /// it is evaluated later, and what was recorded stays recorded.
+    pub(crate) async fn evaluate_now(&self, brand_id: &BrandId, order_id: &OrderId) {
+        if let Err(error) = evaluate::evaluate_order(self, brand_id, order_id).await {
+            tracing::warn!(
+                order.id = %order_id,
+                error = &error as &dyn std::error::Error,
+                "order is evaluated later"
+            );
+        }
+        // What else the fact has touched, such as other orders of the same cart.
+        self.wake.notify_one();
+    }
+}

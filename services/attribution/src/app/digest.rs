@@ -1,0 +1,91 @@
+//! One number for all that a Brand's facts have come to: equal facts give equal digests, in whatever
+//! order they came (SPEC 42).
+
+use chrono::{DateTime, Utc};
+use domain::id::{BrandId, OrderId};
+use kit::db::{Connection, StoreError};
+use sha2::{Digest, Sha256};
+
+use super::App;
+use crate::{
+    error::Error,
+    store::{
+        attributions::{self, StoredAttribution},
+        dirty_marks, first_instant, last_instant, ledger_entries, orders,
+    },
+};
+
+/// How many orders are read together.
+const ORDERS: i64 = 256;
+
+/// The digest of a Brand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BrandDigest {
+    pub(crate) digest: [u8; 32],
+    pub(crate) order_count: i64,
+    /// Whether everything that has arrived is evaluated in it.
+    pub(crate) is_settled: bool,
+}
+
+/// Returns the digest over the Brand's orders, by time, then by id, with outcome, winners and
+/// shares, and over the balances by Member and currency.
+///
+/// Each order and balance is one line of text, so no two worlds have the same lines. Generated ids,
+/// revisions and times of booking are not in it.
+pub(crate) async fn digest(app: &App, brand_id: &BrandId) -> Result<BrandDigest, Error> {
+    let mut connection = app.db.read().await?;
+    let mut hash = Sha256::new();
+    let mut order_count = 0;
+    // Looked at first: a mark that comes while reading is found by the next call.
+    let is_settled = !dirty_marks::exist(&mut connection, brand_id).await?;
+    let mut after: Option<(DateTime<Utc>, OrderId)> = None;
+    loop {
+        let from_time = first_instant();
+        let page =
+            orders::list_from(&mut connection, brand_id, from_time, after.as_ref(), ORDERS).await?;
+        let Some(last) = page.last() else {
+            break;
+        };
+        after = Some(last.clone());
+        for (_, order_id) in page {
+            hash.update(order_line(&mut connection, brand_id, &order_id).await?);
+            order_count += 1;
+        }
+    }
+    let balances =
+        ledger_entries::balances(&mut connection, brand_id, None, last_instant()).await?;
+    for (member, amount) in balances {
+        // Whether a Member once had something and has it no longer depends on the order of facts.
+        if amount.minor_units() != 0 {
+            let (currency, minor_units) = (amount.currency(), amount.minor_units());
+            hash.update(format!("balance {member} {currency} {minor_units}\n"));
+        }
+    }
+    Ok(BrandDigest {
+        digest: hash.finalize().into(),
+        order_count,
+        is_settled,
+    })
+}
+
+async fn order_line(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    order_id: &OrderId,
+) -> Result<String, StoreError> {
+    let stored = attributions::find(connection, brand_id, order_id).await?;
+    let Some(StoredAttribution { finding, .. }) = stored else {
+        return Ok(format!("order {:?}\n", order_id.as_str()));
+    };
+    let credits: Vec<String> = finding
+        .credits
+        .iter()
+        .map(|credit| {
+            let (member, chatroom) = (credit.member, credit.chatroom);
+            let (share_ppm, target) = (credit.share_ppm, credit.target_minor_units);
+            format!("{member} {chatroom} {share_ppm} {target}")
+        })
+        .collect();
+    let (id, outcome, credits) = (order_id.as_str(), finding.outcome, credits.join(", "));
+    Ok(format!("order {id:?} {outcome} {credits}\n"))
+}

@@ -1,0 +1,117 @@
+//! The policies by which a Brand's orders count (SPEC 44).
+
+use chrono::{DateTime, Utc};
+use domain::{
+    attribution_policy::{AttributionPolicy, AttributionPolicyRevision},
+    id::BrandId,
+};
+use kit::{
+    db::{Connection, StoreError},
+    error::CallError,
+    request::{self, RequestKey},
+};
+
+use super::App;
+use crate::{
+    error::Error,
+    store::{
+        attribution_policies::{self, SetPolicy},
+        brands,
+        dirty_marks::{self, NewMark, Subject},
+    },
+};
+
+struct Input {
+    brand_id: BrandId,
+    key: RequestKey,
+    policy: AttributionPolicy,
+    effective_time: DateTime<Utc>,
+    service_id: String,
+    now: DateTime<Utc>,
+}
+
+/// Sets a policy from an effective time on, by default from now on. The orders that it touches are
+/// evaluated after it; a repeated call returns the revision of the first.
+///
+/// # Errors
+///
+/// [`CallError::FieldInvalid`] for a window longer than the Brand allows;
+/// [`CallError::RequestIdReused`].
+pub(crate) async fn set_policy(
+    app: &App,
+    brand_id: &BrandId,
+    key: RequestKey,
+    policy: AttributionPolicy,
+    effective_time: Option<DateTime<Utc>>,
+    service_id: String,
+) -> Result<SetPolicy, Error> {
+    let now = app.clock.now();
+    let input = Input {
+        brand_id: brand_id.clone(),
+        key,
+        policy,
+        effective_time: effective_time.unwrap_or(now),
+        service_id,
+        now,
+    };
+    let set = app
+        .db
+        .run_tx("set_policy", input, |connection, input| {
+            Box::pin(set(connection, input))
+        })
+        .await?;
+    app.wake.notify_one();
+    Ok(set)
+}
+
+async fn set(connection: &mut Connection, input: &Input) -> Result<SetPolicy, Error> {
+    let brand_id = &input.brand_id;
+    if let Some(kept) = request::find(connection, &input.key).await? {
+        return find_kept(connection, brand_id, &kept).await;
+    }
+    let limit = brands::find_window_limit(connection, brand_id).await?;
+    if limit.is_some_and(|limit| input.policy.window.length() > limit) {
+        let problem = "is longer than the Brand's attribution_window_limit";
+        return Err(CallError::field("policy.window", problem).into());
+    }
+    let revision = attribution_policies::last_revision(connection, brand_id).await? + 1;
+    let set = SetPolicy {
+        revision: AttributionPolicyRevision {
+            revision,
+            effective_time: input.effective_time,
+            policy: input.policy,
+        },
+        create_time: input.now,
+        service_id: input.service_id.clone(),
+    };
+    attribution_policies::insert(connection, brand_id, &set).await?;
+    let mark = NewMark::from(Subject::Policy, input.effective_time);
+    dirty_marks::insert(connection, brand_id, &mark).await?;
+    let kept = revision.to_be_bytes().to_vec();
+    request::keep(connection, &input.key, kept, input.now).await?;
+    Ok(set)
+}
+
+async fn find_kept(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    kept: &[u8],
+) -> Result<SetPolicy, Error> {
+    let corrupt = || StoreError::Corrupt {
+        what: "request.response",
+    };
+    let revision = u64::from_be_bytes(kept.try_into().map_err(|_| corrupt())?);
+    let set = attribution_policies::find(connection, brand_id, revision).await?;
+    Ok(set.ok_or_else(corrupt)?)
+}
+
+/// Returns the next `limit` revisions below `before`, newest first.
+pub(crate) async fn list_policies(
+    app: &App,
+    brand_id: &BrandId,
+    before: i64,
+    limit: i64,
+) -> Result<Vec<SetPolicy>, Error> {
+    let mut connection = app.db.read().await?;
+    Ok(attribution_policies::list(&mut connection, brand_id, before, limit).await?)
+}

@@ -1,0 +1,119 @@
+//! Recording a refund of an order, which may come later (SPEC 45, 46).
+
+use chrono::{DateTime, Utc};
+use domain::{
+    id::{BrandId, OrderId},
+    money::MoneyError,
+    order::Refund,
+};
+use kit::{
+    db::Connection,
+    error::CallError,
+    request::{self, RequestKey},
+};
+use prost::Message;
+use rapport_proto::attribution::v1 as wire;
+
+use super::App;
+use crate::{
+    convert,
+    error::Error,
+    store::{
+        dirty_marks::{self, NewMark, Subject},
+        orders,
+        refunds::{self, RecordedRefund},
+    },
+};
+
+/// A refund as it is reported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RefundReport {
+    pub(crate) refund: Refund,
+    /// When, where the Brand says so.
+    pub(crate) given_time: Option<DateTime<Utc>>,
+}
+
+struct Input {
+    brand_id: BrandId,
+    key: RequestKey,
+    order_id: OrderId,
+    report: RefundReport,
+    now: DateTime<Utc>,
+}
+
+/// Records a refund, and evaluates its order where that is known. Returns the refund with its time;
+/// a repeated one returns that of the first.
+///
+/// # Errors
+///
+/// [`Error::RefundIdReused`] for another amount, or another time where one is given;
+/// [`CallError::FieldInvalid`] for another currency than the order's;
+/// [`CallError::RequestIdReused`].
+pub(crate) async fn record_refund(
+    app: &App,
+    brand_id: &BrandId,
+    key: RequestKey,
+    order_id: &OrderId,
+    report: RefundReport,
+) -> Result<wire::Refund, Error> {
+    let input = Input {
+        brand_id: brand_id.clone(),
+        key,
+        order_id: order_id.clone(),
+        report,
+        now: app.clock.now(),
+    };
+    let refund = app
+        .db
+        .run_tx("record_refund", input, |connection, input| {
+            Box::pin(record(connection, input))
+        })
+        .await?;
+    app.evaluate_now(brand_id, order_id).await;
+    Ok(refund)
+}
+
+async fn record(connection: &mut Connection, input: &Input) -> Result<wire::Refund, Error> {
+    if let Some(kept) = request::find(connection, &input.key).await? {
+        return convert::kept(&kept);
+    }
+    let (brand_id, order_id) = (&input.brand_id, &input.order_id);
+    let reported = &input.report.refund;
+    if let Some(order) = orders::find(connection, brand_id, order_id).await? {
+        let (expected, found) = (order.total.currency(), reported.amount.currency());
+        if expected != found {
+            let problem = MoneyError::MixedCurrencies { expected, found };
+            return Err(CallError::field("refund.amount.currency_code", problem).into());
+        }
+    }
+    let recorded = RecordedRefund {
+        refund: reported.clone(),
+        refund_time: input.report.given_time.unwrap_or(input.now),
+    };
+    let recorded = if refunds::insert(connection, brand_id, order_id, &recorded).await? {
+        let mark = NewMark::new(Subject::Order(order_id.clone()));
+        dirty_marks::insert(connection, brand_id, &mark).await?;
+        recorded
+    } else {
+        find_same(connection, input).await?
+    };
+    let refund = convert::refund(&recorded);
+    request::keep(connection, &input.key, refund.encode_to_vec(), input.now).await?;
+    Ok(refund)
+}
+
+/// Returns the refund of that id, if it is the same.
+async fn find_same(connection: &mut Connection, input: &Input) -> Result<RecordedRefund, Error> {
+    let RefundReport { refund, given_time } = &input.report;
+    let ids = std::slice::from_ref(&input.order_id);
+    let known = refunds::list(connection, &input.brand_id, ids).await?;
+    known
+        .into_iter()
+        .map(|(_, known)| known)
+        .find(|known| {
+            known.refund == *refund && given_time.is_none_or(|time| time == known.refund_time)
+        })
+        .ok_or_else(|| Error::RefundIdReused {
+            refund_id: refund.id.clone(),
+        })
+}

@@ -1,0 +1,84 @@
+//! Recording a status of an order, which may come later (SPEC 45).
+
+use chrono::{DateTime, Utc};
+use domain::{
+    id::{BrandId, OrderId},
+    order::OrderStatus,
+};
+use kit::{
+    db::Connection,
+    request::{self, RequestKey},
+};
+use prost::Message;
+use rapport_proto::attribution::v1 as wire;
+
+use super::{App, record_order::StatusReport};
+use crate::{
+    convert,
+    error::Error,
+    store::{
+        dirty_marks::{self, NewMark, Subject},
+        order_statuses,
+    },
+};
+
+struct Input {
+    brand_id: BrandId,
+    key: RequestKey,
+    order_id: OrderId,
+    status: OrderStatus,
+    now: DateTime<Utc>,
+}
+
+/// Records a status, and evaluates its order where that is known. Returns the status with its time;
+/// a repeated call returns that of the first.
+///
+/// # Errors
+///
+/// [`CallError::RequestIdReused`](kit::error::CallError::RequestIdReused).
+pub(crate) async fn record_status(
+    app: &App,
+    brand_id: &BrandId,
+    key: RequestKey,
+    order_id: &OrderId,
+    report: StatusReport,
+) -> Result<wire::OrderStatus, Error> {
+    let now = app.clock.now();
+    let input = Input {
+        brand_id: brand_id.clone(),
+        key,
+        order_id: order_id.clone(),
+        status: OrderStatus {
+            status_time: report.given_time.unwrap_or(now),
+            label: report.label,
+        },
+        now,
+    };
+    let status = app
+        .db
+        .run_tx("record_status", input, |connection, input| {
+            Box::pin(record(connection, input))
+        })
+        .await?;
+    app.evaluate_now(brand_id, order_id).await;
+    Ok(status)
+}
+
+async fn record(connection: &mut Connection, input: &Input) -> Result<wire::OrderStatus, Error> {
+    if let Some(kept) = request::find(connection, &input.key).await? {
+        return convert::kept(&kept);
+    }
+    let status = convert::order_status(&input.status);
+    order_statuses::keep(
+        connection,
+        &input.brand_id,
+        &input.order_id,
+        &input.status,
+        input.now,
+    )
+    .await?;
+    let mark = NewMark::new(Subject::Order(input.order_id.clone()));
+    dirty_marks::insert(connection, &input.brand_id, &mark).await?;
+    request::keep(connection, &input.key, status.encode_to_vec(), input.now).await?;
+    Ok(status)
+}

@@ -1,0 +1,187 @@
+//! Why a call is refused, and how that looks on the wire.
+
+use domain::id::{CartId, LinkId, MemberId, OrderId, RefundId};
+use kit::{
+    db::{StoreError, TxError},
+    error::{CallError, Refusal},
+};
+use tonic::{Code, Status};
+
+/// The `ErrorInfo` domain of this service.
+pub(crate) const DOMAIN: &str = "attribution.rapport";
+
+/// A refusal of this service.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// One that all services share.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The Brand has no such order.
+    #[error("there is no order {order_id}")]
+    OrderNotFound { order_id: OrderId },
+    /// The Brand has no such order, hence no attribution of it.
+    #[error("nothing is attributed for order {order_id}")]
+    AttributionNotFound { order_id: OrderId },
+    /// The buyer's person has no such link.
+    #[error("the buyer of the order has no link {link_id}")]
+    LinkNotFound { link_id: LinkId },
+    /// The Brand has no such Member, or the caller is another one.
+    #[error("there is no Member {member_id}")]
+    MemberNotFound { member_id: MemberId },
+    /// The order was recorded with another body.
+    #[error("order {order_id} was recorded with another body")]
+    OrderIdReused { order_id: OrderId },
+    /// The order is dated too far ahead.
+    #[error("the order's time is more than five minutes ahead")]
+    OrderInFuture,
+    /// The cart has a checkout by another account at that instant.
+    #[error("cart {cart_id} has a checkout by another account at that instant")]
+    CheckoutReused { cart_id: CartId },
+    /// The refund was recorded with another body.
+    #[error("refund {refund_id} was recorded with another body")]
+    RefundIdReused { refund_id: RefundId },
+    /// The sign-in of the consistency token cannot be seen now.
+    #[error("the sign-in cannot be seen yet")]
+    ConsistencyUnavailable,
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        Self::Call(error.into())
+    }
+}
+
+impl TxError for Error {
+    fn store_error(&self) -> Option<&StoreError> {
+        match self {
+            Self::Call(error) => error.store_error(),
+            _ => None,
+        }
+    }
+}
+
+impl Error {
+    /// Returns the answer.
+    pub(crate) fn into_status(self) -> Status {
+        self.refusal().into_status(DOMAIN)
+    }
+
+    fn refusal(&self) -> Refusal {
+        let refusal = |code, reason| Refusal::new(code, reason, self.to_string());
+        match self {
+            Self::Call(error) => error.refusal(),
+            Self::OrderNotFound { order_id } => {
+                refusal(Code::NotFound, "ORDER_NOT_FOUND").with("orderId", order_id)
+            }
+            Self::AttributionNotFound { order_id } => {
+                refusal(Code::NotFound, "ATTRIBUTION_NOT_FOUND").with("orderId", order_id)
+            }
+            Self::LinkNotFound { link_id } => {
+                refusal(Code::NotFound, "LINK_NOT_FOUND").with("linkId", link_id)
+            }
+            Self::MemberNotFound { member_id } => {
+                refusal(Code::NotFound, "MEMBER_NOT_FOUND").with("memberId", member_id)
+            }
+            Self::OrderIdReused { order_id } => {
+                refusal(Code::AlreadyExists, "ORDER_ID_REUSED").with("orderId", order_id)
+            }
+            Self::OrderInFuture => refusal(Code::InvalidArgument, "ORDER_IN_FUTURE"),
+            Self::CheckoutReused { cart_id } => {
+                refusal(Code::AlreadyExists, "CHECKOUT_REUSED").with("cartId", cart_id)
+            }
+            Self::RefundIdReused { refund_id } => {
+                refusal(Code::AlreadyExists, "REFUND_ID_REUSED").with("refundId", refund_id)
+            }
+            Self::ConsistencyUnavailable => refusal(Code::Unavailable, "CONSISTENCY_UNAVAILABLE"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rapport_proto::attribution::v1::ErrorReason;
+    use tonic_types::StatusExt;
+
+    use super::*;
+
+    fn check(error: Error, code: Code, reason: ErrorReason) {
+        let message = error.to_string();
+        let status = error.into_status();
+        let info = status.get_details_error_info().unwrap();
+        let full_name = format!("ERROR_REASON_{}", info.reason);
+        assert_eq!(ErrorReason::from_str_name(&full_name), Some(reason));
+        assert_eq!((status.code(), info.domain.as_str()), (code, DOMAIN));
+        for value in info.metadata.values() {
+            assert!(message.contains(value), "{message}");
+        }
+    }
+
+    #[test]
+    fn every_refusal_has_a_reason_of_the_contract() {
+        let order_id = || OrderId::parse("order-7").unwrap();
+        check(
+            CallError::PageTokenInvalid.into(),
+            Code::InvalidArgument,
+            ErrorReason::PageTokenInvalid,
+        );
+        check(
+            Error::OrderNotFound {
+                order_id: order_id(),
+            },
+            Code::NotFound,
+            ErrorReason::OrderNotFound,
+        );
+        check(
+            Error::AttributionNotFound {
+                order_id: order_id(),
+            },
+            Code::NotFound,
+            ErrorReason::AttributionNotFound,
+        );
+        check(
+            Error::LinkNotFound {
+                link_id: uuid::Uuid::nil().into(),
+            },
+            Code::NotFound,
+            ErrorReason::LinkNotFound,
+        );
+        check(
+            Error::MemberNotFound {
+                member_id: uuid::Uuid::nil().into(),
+            },
+            Code::NotFound,
+            ErrorReason::MemberNotFound,
+        );
+        check(
+            Error::OrderIdReused {
+                order_id: order_id(),
+            },
+            Code::AlreadyExists,
+            ErrorReason::OrderIdReused,
+        );
+        check(
+            Error::OrderInFuture,
+            Code::InvalidArgument,
+            ErrorReason::OrderInFuture,
+        );
+        check(
+            Error::CheckoutReused {
+                cart_id: CartId::parse("cart-7").unwrap(),
+            },
+            Code::AlreadyExists,
+            ErrorReason::CheckoutReused,
+        );
+        check(
+            Error::RefundIdReused {
+                refund_id: RefundId::parse("refund-7").unwrap(),
+            },
+            Code::AlreadyExists,
+            ErrorReason::RefundIdReused,
+        );
+        check(
+            Error::ConsistencyUnavailable,
+            Code::Unavailable,
+            ErrorReason::ConsistencyUnavailable,
+        );
+    }
+}

@@ -1,0 +1,304 @@
+//! `rapport.attribution.v1.AttributionService`.
+
+use std::sync::Arc;
+
+use chrono::DateTime;
+use domain::id::{LedgerEntryId, MemberId};
+use futures_util::stream::BoxStream;
+use kit::{
+    consistency::ConsistencyToken,
+    convert::{field, optional_instant},
+    error::CallError,
+    page,
+};
+use rapport_proto::attribution::v1::{
+    Balance, ExplainAttributionRequest, ExplainAttributionResponse, ExportPersonRequest,
+    ExportPersonResponse, GetAttributionRequest, GetAttributionResponse, GetBalanceRequest,
+    GetBalanceResponse, GetDigestRequest, GetDigestResponse, ListAttributionPolicyRevisionsRequest,
+    ListAttributionPolicyRevisionsResponse, ListLedgerEntriesRequest, ListLedgerEntriesResponse,
+    RecomputeAttributionsRequest, RecomputeAttributionsResponse, SetAttributionPolicyRequest,
+    SetAttributionPolicyResponse, SimulateAttributionPolicyRequest,
+    SimulateAttributionPolicyResponse, WatchAttributionsRequest, WatchAttributionsResponse,
+    attribution_service_server::AttributionService,
+};
+use serde::{Deserialize, Serialize};
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use super::{Caller, answer, unimplemented};
+use crate::{
+    app::{
+        App, attributions, digest, explanations,
+        ledger::{self, Reader},
+        policies,
+    },
+    convert,
+    error::Error,
+    store::{first_instant, last_instant, ledger_entries::Filter},
+};
+
+/// The methods of the service.
+pub(crate) struct AttributionMethods(pub(crate) Arc<App>);
+
+/// Where the next page of a statement begins.
+#[derive(Deserialize, Serialize)]
+struct Cursor {
+    /// In microseconds since 1970.
+    book_time: i64,
+    ledger_entry_id: Uuid,
+}
+
+impl AttributionMethods {
+    async fn do_get_attribution(
+        &self,
+        request: Request<GetAttributionRequest>,
+    ) -> Result<GetAttributionResponse, Error> {
+        let caller = Caller::of(&request)?;
+        let request = request.into_inner();
+        let order_id = convert::order_id(&request.order_id)?;
+        let token = ConsistencyToken::parse(&request.consistency_token)?;
+        let view =
+            attributions::get_attribution(&self.0, &caller.brand_id, &order_id, token).await?;
+        Ok(GetAttributionResponse {
+            attribution: Some(convert::attribution::attribution(&view)),
+        })
+    }
+
+    async fn do_explain_attribution(
+        &self,
+        request: Request<ExplainAttributionRequest>,
+    ) -> Result<ExplainAttributionResponse, Error> {
+        let caller = Caller::of(&request)?;
+        let request = request.into_inner();
+        let order_id = convert::order_id(&request.order_id)?;
+        let without_link = match request.without_link_id.as_str() {
+            "" => None,
+            text => Some(field("without_link_id", text.parse())?),
+        };
+        let token = ConsistencyToken::parse(&request.consistency_token)?;
+        let explanation =
+            explanations::explain(&self.0, &caller.brand_id, &order_id, without_link, token)
+                .await?;
+        Ok(ExplainAttributionResponse {
+            explanation: Some(convert::attribution::explanation(&explanation)),
+        })
+    }
+
+    async fn do_set_policy(
+        &self,
+        request: Request<SetAttributionPolicyRequest>,
+    ) -> Result<SetAttributionPolicyResponse, Error> {
+        let caller = Caller::of(&request)?;
+        let request = request.into_inner();
+        let policy = convert::policy::policy(request.policy.as_ref())?;
+        let effective_time = optional_instant("effective_time", request.effective_time.as_ref())?;
+        let key = caller.request_key("SetAttributionPolicy", &request.request_id, &request)?;
+        let service_id = caller.service_id;
+        let set = policies::set_policy(
+            &self.0,
+            &caller.brand_id,
+            key,
+            policy,
+            effective_time,
+            service_id,
+        )
+        .await?;
+        Ok(SetAttributionPolicyResponse {
+            policy_revision: Some(convert::policy::policy_revision(&set)),
+        })
+    }
+
+    async fn do_list_policies(
+        &self,
+        request: Request<ListAttributionPolicyRevisionsRequest>,
+    ) -> Result<ListAttributionPolicyRevisionsResponse, Error> {
+        let caller = Caller::of(&request)?;
+        let request = request.into_inner();
+        let limit = page::size(request.page_size)?;
+        let before: i64 = page::cursor(&request.page_token)?.unwrap_or(i64::MAX);
+        let found = policies::list_policies(&self.0, &caller.brand_id, before, limit).await?;
+        let revisions: Vec<_> = found.iter().map(convert::policy::policy_revision).collect();
+        let next_page_token = match revisions.last() {
+            Some(last) if last.revision > 1 && is_full(&revisions, limit) => {
+                page::token(&last.revision)
+            }
+            _ => String::new(),
+        };
+        Ok(ListAttributionPolicyRevisionsResponse {
+            policy_revisions: revisions,
+            next_page_token,
+        })
+    }
+
+    async fn do_get_digest(
+        &self,
+        request: Request<GetDigestRequest>,
+    ) -> Result<GetDigestResponse, Error> {
+        let caller = Caller::of(&request)?;
+        let digest = digest::digest(&self.0, &caller.brand_id).await?;
+        Ok(GetDigestResponse {
+            digest: digest.digest.to_vec(),
+            order_count: digest.order_count,
+            settled: digest.is_settled,
+        })
+    }
+
+    async fn do_list_ledger_entries(
+        &self,
+        request: Request<ListLedgerEntriesRequest>,
+    ) -> Result<ListLedgerEntriesResponse, Error> {
+        let caller = Caller::of(&request)?;
+        let request = request.into_inner();
+        let from_time = optional_instant("from_time", request.from_time.as_ref())?;
+        let until_time = optional_instant("until_time", request.until_time.as_ref())?;
+        let limit = page::size(request.page_size)?;
+        let after = match page::cursor::<Cursor>(&request.page_token)? {
+            Some(cursor) => {
+                let time = DateTime::from_timestamp_micros(cursor.book_time);
+                let time = time.ok_or(CallError::PageTokenInvalid)?;
+                Some((time, LedgerEntryId::from(cursor.ledger_entry_id)))
+            }
+            None => None,
+        };
+        let filter = Filter {
+            member: self.member_to_read(&caller, &request.member_id).await?,
+            order_id: match request.order_id.as_str() {
+                "" => None,
+                text => Some(convert::order_id(text)?),
+            },
+            currency: convert::ledger::optional_currency(&request.currency_code)?,
+            from_time: from_time.unwrap_or_else(first_instant),
+            until_time: until_time.unwrap_or_else(last_instant),
+        };
+        let found = ledger::list_entries(&self.0, &caller.brand_id, &filter, after, limit).await?;
+        let last = found.last().filter(|_| is_full(&found, limit));
+        let cursor = last.map(|last| Cursor {
+            book_time: last.book_time.timestamp_micros(),
+            ledger_entry_id: last.id.uuid(),
+        });
+        Ok(ListLedgerEntriesResponse {
+            ledger_entries: found.iter().map(convert::ledger::ledger_entry).collect(),
+            next_page_token: cursor.map_or_else(String::new, |cursor| page::token(&cursor)),
+        })
+    }
+
+    async fn do_get_balance(
+        &self,
+        request: Request<GetBalanceRequest>,
+    ) -> Result<GetBalanceResponse, Error> {
+        let caller = Caller::of(&request)?;
+        let request = request.into_inner();
+        let until_time = optional_instant("until_time", request.until_time.as_ref())?;
+        let member = self.member_to_read(&caller, &request.member_id).await?;
+        let member = member.ok_or_else(|| CallError::field("member_id", "is required"))?;
+        let until_time = until_time.unwrap_or_else(last_instant);
+        let amounts = ledger::balance(&self.0, &caller.brand_id, member, until_time).await?;
+        Ok(GetBalanceResponse {
+            balance: Some(Balance {
+                member_id: member.to_string(),
+                amounts: amounts.into_iter().map(convert::money).collect(),
+            }),
+        })
+    }
+
+    async fn member_to_read(
+        &self,
+        caller: &Caller,
+        member_id: &str,
+    ) -> Result<Option<MemberId>, Error> {
+        let requested = match member_id {
+            "" => None,
+            text => Some(field("member_id", text.parse())?),
+        };
+        let reader = caller.member.map_or(Reader::Service, Reader::Member);
+        ledger::member_to_read(&self.0, &caller.brand_id, reader, requested).await
+    }
+}
+
+/// A page that is not full is the last one.
+fn is_full<T>(found: &[T], limit: i64) -> bool {
+    i64::try_from(found.len()).is_ok_and(|length| length == limit)
+}
+
+#[tonic::async_trait]
+impl AttributionService for AttributionMethods {
+    type ExportPersonStream = BoxStream<'static, Result<ExportPersonResponse, Status>>;
+    type WatchAttributionsStream = BoxStream<'static, Result<WatchAttributionsResponse, Status>>;
+
+    async fn get_attribution(
+        &self,
+        request: Request<GetAttributionRequest>,
+    ) -> Result<Response<GetAttributionResponse>, Status> {
+        answer(self.do_get_attribution(request).await)
+    }
+
+    async fn explain_attribution(
+        &self,
+        request: Request<ExplainAttributionRequest>,
+    ) -> Result<Response<ExplainAttributionResponse>, Status> {
+        answer(self.do_explain_attribution(request).await)
+    }
+
+    async fn set_attribution_policy(
+        &self,
+        request: Request<SetAttributionPolicyRequest>,
+    ) -> Result<Response<SetAttributionPolicyResponse>, Status> {
+        answer(self.do_set_policy(request).await)
+    }
+
+    async fn list_attribution_policy_revisions(
+        &self,
+        request: Request<ListAttributionPolicyRevisionsRequest>,
+    ) -> Result<Response<ListAttributionPolicyRevisionsResponse>, Status> {
+        answer(self.do_list_policies(request).await)
+    }
+
+    async fn simulate_attribution_policy(
+        &self,
+        _: Request<SimulateAttributionPolicyRequest>,
+    ) -> Result<Response<SimulateAttributionPolicyResponse>, Status> {
+        unimplemented("rapport.attribution.v1.AttributionService.SimulateAttributionPolicy")
+    }
+
+    async fn recompute_attributions(
+        &self,
+        _: Request<RecomputeAttributionsRequest>,
+    ) -> Result<Response<RecomputeAttributionsResponse>, Status> {
+        unimplemented("rapport.attribution.v1.AttributionService.RecomputeAttributions")
+    }
+
+    async fn get_digest(
+        &self,
+        request: Request<GetDigestRequest>,
+    ) -> Result<Response<GetDigestResponse>, Status> {
+        answer(self.do_get_digest(request).await)
+    }
+
+    async fn export_person(
+        &self,
+        _: Request<ExportPersonRequest>,
+    ) -> Result<Response<Self::ExportPersonStream>, Status> {
+        unimplemented("rapport.attribution.v1.AttributionService.ExportPerson")
+    }
+
+    async fn list_ledger_entries(
+        &self,
+        request: Request<ListLedgerEntriesRequest>,
+    ) -> Result<Response<ListLedgerEntriesResponse>, Status> {
+        answer(self.do_list_ledger_entries(request).await)
+    }
+
+    async fn get_balance(
+        &self,
+        request: Request<GetBalanceRequest>,
+    ) -> Result<Response<GetBalanceResponse>, Status> {
+        answer(self.do_get_balance(request).await)
+    }
+
+    async fn watch_attributions(
+        &self,
+        _: Request<WatchAttributionsRequest>,
+    ) -> Result<Response<Self::WatchAttributionsStream>, Status> {
+        unimplemented("rapport.attribution.v1.AttributionService.WatchAttributions")
+    }
+}

@@ -1,0 +1,91 @@
+//! The table `checkout`: who stood at the checkout with which cart.
+
+use chrono::{DateTime, Utc};
+use diesel::{ExpressionMethods, OptionalExtension, QueryDsl};
+use diesel_async::RunQueryDsl;
+use domain::{
+    id::{AccountId, BrandId, CartId},
+    order::Checkout,
+};
+use kit::{
+    db::{Connection, Sql, StoreError},
+    query,
+};
+
+use super::schema::checkout;
+
+/// Inserts a checkout. Returns `false`, and inserts nothing, where the cart has one at that instant.
+pub(crate) async fn insert(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    checkout: &Checkout,
+) -> Result<bool, StoreError> {
+    let inserted = query!(connection, |c| diesel::insert_into(checkout::table)
+        .values((
+            checkout::brand_id.eq(Sql(brand_id)),
+            checkout::cart_id.eq(Sql(&checkout.cart)),
+            checkout::checkout_time.eq(Sql(checkout.checkout_time)),
+            checkout::account_id.eq(Sql(checkout.account)),
+        ))
+        .on_conflict_do_nothing()
+        .execute(c)
+        .await)?;
+    Ok(inserted > 0)
+}
+
+/// Returns whose checkout of the cart was at that instant.
+pub(crate) async fn find_account(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    cart_id: &CartId,
+    checkout_time: DateTime<Utc>,
+) -> Result<Option<AccountId>, StoreError> {
+    let account: Option<Sql<AccountId>> = query!(connection, |c| checkout::table
+        .find((Sql(brand_id), Sql(cart_id), Sql(checkout_time)))
+        .select(checkout::account_id)
+        .first(c)
+        .await
+        .optional())?;
+    Ok(account.map(|account| account.0))
+}
+
+/// Returns the latest checkout of a cart at or before an order.
+pub(crate) async fn find_latest(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    cart_id: &CartId,
+    order_time: DateTime<Utc>,
+) -> Result<Option<Checkout>, StoreError> {
+    let row: Option<(Sql<DateTime<Utc>>, Sql<AccountId>)> =
+        query!(connection, |c| checkout::table
+            .filter(checkout::brand_id.eq(Sql(brand_id)))
+            .filter(checkout::cart_id.eq(Sql(cart_id)))
+            .filter(checkout::checkout_time.le(Sql(order_time)))
+            .order(checkout::checkout_time.desc())
+            .select((checkout::checkout_time, checkout::account_id))
+            .first(c)
+            .await
+            .optional())?;
+    Ok(row.map(|(checkout_time, account)| Checkout {
+        checkout_time: checkout_time.0,
+        cart: cart_id.clone(),
+        account: account.0,
+    }))
+}
+
+/// Returns the carts with which one of `accounts` stood at a checkout.
+pub(crate) async fn list_carts(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    accounts: &[AccountId],
+) -> Result<Vec<CartId>, StoreError> {
+    let accounts: Vec<Sql<AccountId>> = accounts.iter().copied().map(Sql).collect();
+    let carts: Vec<Sql<CartId>> = query!(connection, |c| checkout::table
+        .filter(checkout::brand_id.eq(Sql(brand_id)))
+        .filter(checkout::account_id.eq_any(&accounts))
+        .select(checkout::cart_id)
+        .distinct()
+        .load(c)
+        .await)?;
+    Ok(carts.into_iter().map(|cart| cart.0).collect())
+}

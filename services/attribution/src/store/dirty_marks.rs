@@ -1,0 +1,210 @@
+//! The table `dirty_mark`: what facts have touched and no evaluation has looked at since.
+//!
+//! A mark is written in the transaction of its fact, and read, and deleted by its number, by an
+//! evaluation that looks at the facts after it has read the mark. So whoever sees a mark sees its
+//! fact, and no fact is without a mark until it was looked at, whoever commits first.
+
+use chrono::{DateTime, Utc};
+use diesel::{BoolExpressionMethods, ExpressionMethods, QueryDsl, Queryable};
+use diesel_async::RunQueryDsl;
+use domain::id::{AccountId, BrandId, CartId, CustomerId, OrderId};
+use kit::{
+    db::{Connection, Sql, StoreError},
+    query,
+};
+
+use super::schema::dirty_mark;
+
+/// What a fact has touched.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Subject {
+    /// An order itself.
+    Order(OrderId),
+    /// What is known of an account, or its place in a person.
+    Account(AccountId),
+    /// Who buys under a customer id.
+    Customer(CustomerId),
+    /// Who stood at the checkout with a cart.
+    Cart(CartId),
+    /// By which policy the Brand's orders count.
+    Policy,
+}
+
+/// A mark that is not written yet.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct NewMark {
+    pub(crate) subject: Subject,
+    /// Only orders placed at or after it can be changed by the fact; `None` where any can.
+    pub(crate) from_time: Option<DateTime<Utc>>,
+}
+
+impl NewMark {
+    /// Returns a mark for the orders of any time.
+    pub(crate) fn new(subject: Subject) -> Self {
+        Self {
+            subject,
+            from_time: None,
+        }
+    }
+
+    /// Returns a mark for the orders placed at or after `from_time`.
+    pub(crate) fn from(subject: Subject, from_time: DateTime<Utc>) -> Self {
+        Self {
+            subject,
+            from_time: Some(from_time),
+        }
+    }
+}
+
+/// A mark that somebody has to look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub(crate) brand_id: BrandId,
+    pub(crate) number: i64,
+    pub(crate) subject: Subject,
+    pub(crate) from_time: Option<DateTime<Utc>>,
+}
+
+#[derive(Queryable)]
+struct Row {
+    brand_id: Sql<BrandId>,
+    mark_number: i64,
+    subject_kind: Sql<String>,
+    subject: Sql<String>,
+    from_time: Option<Sql<DateTime<Utc>>>,
+}
+
+impl Subject {
+    fn columns(&self) -> (&'static str, String) {
+        match self {
+            Self::Order(id) => ("ORDER", id.to_string()),
+            Self::Account(id) => ("ACCOUNT", id.to_string()),
+            Self::Customer(id) => ("CUSTOMER", id.to_string()),
+            Self::Cart(id) => ("CART", id.to_string()),
+            Self::Policy => ("POLICY", String::new()),
+        }
+    }
+
+    fn parse(kind: &str, subject: &str) -> Option<Self> {
+        match kind {
+            "ORDER" => subject.parse().ok().map(Self::Order),
+            "ACCOUNT" => subject.parse().ok().map(Self::Account),
+            "CUSTOMER" => subject.parse().ok().map(Self::Customer),
+            "CART" => subject.parse().ok().map(Self::Cart),
+            "POLICY" => Some(Self::Policy),
+            _ => None,
+        }
+    }
+}
+
+impl TryFrom<Row> for Mark {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        let subject =
+            Subject::parse(&row.subject_kind.0, &row.subject.0).ok_or(StoreError::Corrupt {
+                what: "dirty_mark.subject",
+            })?;
+        Ok(Self {
+            brand_id: row.brand_id.0,
+            number: row.mark_number,
+            subject,
+            from_time: row.from_time.map(|time| time.0),
+        })
+    }
+}
+
+/// Inserts a mark, in the transaction of the fact.
+pub(crate) async fn insert(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    mark: &NewMark,
+) -> Result<(), StoreError> {
+    let (kind, subject) = mark.subject.columns();
+    query!(connection, |c| diesel::insert_into(dirty_mark::table)
+        .values((
+            dirty_mark::brand_id.eq(Sql(brand_id)),
+            dirty_mark::subject_kind.eq(Sql(kind)),
+            dirty_mark::subject.eq(Sql(&subject)),
+            dirty_mark::from_time.eq(mark.from_time.map(Sql)),
+        ))
+        .execute(c)
+        .await)?;
+    Ok(())
+}
+
+/// Returns the next `limit` marks behind `after`, by Brand, then by number.
+pub(crate) async fn list(
+    connection: &mut Connection,
+    after: Option<&(BrandId, i64)>,
+    limit: i64,
+) -> Result<Vec<Mark>, StoreError> {
+    let (brand_id, number) =
+        after.map_or(("", 0), |(brand_id, number)| (brand_id.as_str(), *number));
+    let rows: Vec<Row> = query!(connection, |c| dirty_mark::table
+        .filter(
+            dirty_mark::brand_id
+                .gt(Sql(brand_id))
+                .or(dirty_mark::brand_id
+                    .eq(Sql(brand_id))
+                    .and(dirty_mark::mark_number.gt(number)))
+        )
+        .order((dirty_mark::brand_id, dirty_mark::mark_number))
+        .limit(limit)
+        .select((
+            dirty_mark::brand_id,
+            dirty_mark::mark_number,
+            dirty_mark::subject_kind,
+            dirty_mark::subject,
+            dirty_mark::from_time,
+        ))
+        .load(c)
+        .await)?;
+    rows.into_iter().map(Mark::try_from).collect()
+}
+
+/// Returns the numbers of the marks on an order itself.
+pub(crate) async fn list_of_order(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    order_id: &OrderId,
+) -> Result<Vec<i64>, StoreError> {
+    let (kind, subject) = Subject::Order(order_id.clone()).columns();
+    query!(connection, |c| dirty_mark::table
+        .filter(dirty_mark::brand_id.eq(Sql(brand_id)))
+        .filter(dirty_mark::subject_kind.eq(Sql(kind)))
+        .filter(dirty_mark::subject.eq(Sql(&subject)))
+        .select(dirty_mark::mark_number)
+        .load(c)
+        .await)
+}
+
+/// Returns whether the Brand has a mark.
+pub(crate) async fn exist(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+) -> Result<bool, StoreError> {
+    let first: Vec<i64> = query!(connection, |c| dirty_mark::table
+        .filter(dirty_mark::brand_id.eq(Sql(brand_id)))
+        .select(dirty_mark::mark_number)
+        .limit(1)
+        .load(c)
+        .await)?;
+    Ok(!first.is_empty())
+}
+
+/// Deletes marks that were read before the facts were looked at.
+pub(crate) async fn delete(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    numbers: &[i64],
+) -> Result<(), StoreError> {
+    query!(connection, |c| diesel::delete(
+        dirty_mark::table
+            .filter(dirty_mark::brand_id.eq(Sql(brand_id)))
+            .filter(dirty_mark::mark_number.eq_any(numbers))
+    )
+    .execute(c)
+    .await)?;
+    Ok(())
+}

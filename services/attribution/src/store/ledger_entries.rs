@@ -1,0 +1,233 @@
+//! The table `ledger_entry`: bookings. Append-only, and the schema refuses anything else.
+
+use chrono::{DateTime, Utc};
+use diesel::{
+    BoolExpressionMethods, ExpressionMethods, IntoSql, QueryDsl, Queryable,
+    dsl::sql,
+    sql_types::{BigInt, Bool},
+};
+use diesel_async::RunQueryDsl;
+use domain::{
+    id::{BrandId, LedgerEntryId, MemberId, OrderId},
+    ledger::Booked,
+    money::{Currency, Money},
+};
+use kit::{
+    db::{Connection, Sql, StoreError},
+    query,
+};
+use uuid::Uuid;
+
+use super::{money, revision, schema::ledger_entry, to_column};
+
+/// A booking.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LedgerEntry {
+    pub(crate) id: LedgerEntryId,
+    pub(crate) order_id: OrderId,
+    pub(crate) member: MemberId,
+    /// Counts the entries of the order for the Member, from 1.
+    pub(crate) number: u32,
+    pub(crate) amount: Money,
+    /// What the entries up to this one sum to.
+    pub(crate) target: Money,
+    pub(crate) attribution_revision: u64,
+    pub(crate) policy_revision: u64,
+    pub(crate) book_time: DateTime<Utc>,
+}
+
+#[derive(Queryable)]
+struct Row {
+    ledger_entry_id: Sql<LedgerEntryId>,
+    order_id: Sql<OrderId>,
+    member_id: Sql<MemberId>,
+    number: i32,
+    currency_code: Sql<Currency>,
+    minor_units: i64,
+    target_minor_units: i64,
+    attribution_revision: i64,
+    policy_revision: i64,
+    book_time: Sql<DateTime<Utc>>,
+}
+
+impl TryFrom<Row> for LedgerEntry {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        let what = "ledger_entry.number";
+        Ok(Self {
+            id: row.ledger_entry_id.0,
+            order_id: row.order_id.0,
+            member: row.member_id.0,
+            number: u32::try_from(row.number).map_err(|_| StoreError::Corrupt { what })?,
+            amount: money(row.minor_units, row.currency_code),
+            target: money(row.target_minor_units, row.currency_code),
+            attribution_revision: revision(
+                "ledger_entry.attribution_revision",
+                row.attribution_revision,
+            )?,
+            policy_revision: revision("ledger_entry.policy_revision", row.policy_revision)?,
+            book_time: row.book_time.0,
+        })
+    }
+}
+
+/// Inserts an entry that is not there yet.
+pub(crate) async fn insert(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    entry: &LedgerEntry,
+) -> Result<(), StoreError> {
+    let number = i32::try_from(entry.number).map_err(|_| StoreError::Corrupt {
+        what: "ledger_entry.number",
+    })?;
+    query!(connection, |c| diesel::insert_into(ledger_entry::table)
+        .values((
+            ledger_entry::brand_id.eq(Sql(brand_id)),
+            ledger_entry::order_id.eq(Sql(&entry.order_id)),
+            ledger_entry::member_id.eq(Sql(entry.member)),
+            ledger_entry::number.eq(number),
+            ledger_entry::ledger_entry_id.eq(Sql(entry.id)),
+            ledger_entry::currency_code.eq(Sql(entry.amount.currency())),
+            ledger_entry::minor_units.eq(entry.amount.minor_units()),
+            ledger_entry::target_minor_units.eq(entry.target.minor_units()),
+            ledger_entry::attribution_revision.eq(to_column(entry.attribution_revision)),
+            ledger_entry::policy_revision.eq(to_column(entry.policy_revision)),
+            ledger_entry::book_time.eq(Sql(entry.book_time)),
+        ))
+        .execute(c)
+        .await)?;
+    Ok(())
+}
+
+/// Returns what is booked for an order, by Member.
+pub(crate) async fn booked(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    order_id: &OrderId,
+) -> Result<Vec<Booked>, StoreError> {
+    let rows: Vec<(Sql<MemberId>, i64)> = query!(connection, |c| ledger_entry::table
+        .filter(ledger_entry::brand_id.eq(Sql(brand_id)))
+        .filter(ledger_entry::order_id.eq(Sql(order_id)))
+        .order((ledger_entry::member_id, ledger_entry::number))
+        .select((ledger_entry::member_id, ledger_entry::minor_units))
+        .load(c)
+        .await)?;
+    let mut sums: Vec<Booked> = Vec::new();
+    for (member, minor_units) in rows {
+        match sums.last_mut() {
+            // Each partial sum was a target, so none leaves 64 bits.
+            Some(sum) if sum.member == member.0 => {
+                sum.minor_units = sum.minor_units.saturating_add(minor_units);
+                sum.entry_count = sum.entry_count.saturating_add(1);
+            }
+            _ => sums.push(Booked {
+                member: member.0,
+                minor_units,
+                entry_count: 1,
+            }),
+        }
+    }
+    Ok(sums)
+}
+
+/// Which entries a statement shows.
+#[derive(Clone, Debug)]
+pub(crate) struct Filter {
+    pub(crate) member: Option<MemberId>,
+    pub(crate) order_id: Option<OrderId>,
+    pub(crate) currency: Option<Currency>,
+    /// Booked at or after it.
+    pub(crate) from_time: DateTime<Utc>,
+    /// Booked before it.
+    pub(crate) until_time: DateTime<Utc>,
+}
+
+/// Returns the next `limit` entries by booking time, then by id, behind `after`.
+pub(crate) async fn list(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    filter: &Filter,
+    after: Option<(DateTime<Utc>, LedgerEntryId)>,
+    limit: i64,
+) -> Result<Vec<LedgerEntry>, StoreError> {
+    let (time, id) = after.unwrap_or((filter.from_time, Uuid::nil().into()));
+    let member = filter.member.map_or(Uuid::nil(), Uuid::from);
+    let order_id = filter.order_id.as_ref().map_or("", OrderId::as_str);
+    let currency = filter.currency.map_or("", Currency::as_str);
+    let rows: Vec<Row> = query!(connection, |c| ledger_entry::table
+        .filter(ledger_entry::brand_id.eq(Sql(brand_id)))
+        .filter(ledger_entry::book_time.ge(Sql(time)))
+        .filter(ledger_entry::book_time.lt(Sql(filter.until_time)))
+        .filter(
+            ledger_entry::book_time
+                .gt(Sql(time))
+                .or(ledger_entry::ledger_entry_id.gt(Sql(id))),
+        )
+        .filter(
+            ledger_entry::member_id
+                .eq(Sql(member))
+                .or(filter.member.is_none().into_sql::<Bool>()),
+        )
+        .filter(
+            ledger_entry::order_id
+                .eq(Sql(order_id))
+                .or(filter.order_id.is_none().into_sql::<Bool>()),
+        )
+        .filter(
+            ledger_entry::currency_code
+                .eq(Sql(currency))
+                .or(filter.currency.is_none().into_sql::<Bool>()),
+        )
+        .order((ledger_entry::book_time, ledger_entry::ledger_entry_id))
+        .limit(limit)
+        .select((
+            ledger_entry::ledger_entry_id,
+            ledger_entry::order_id,
+            ledger_entry::member_id,
+            ledger_entry::number,
+            ledger_entry::currency_code,
+            ledger_entry::minor_units,
+            ledger_entry::target_minor_units,
+            ledger_entry::attribution_revision,
+            ledger_entry::policy_revision,
+            ledger_entry::book_time,
+        ))
+        .load(c)
+        .await)?;
+    rows.into_iter().map(LedgerEntry::try_from).collect()
+}
+
+/// Returns the sums of what was booked before `until_time`, of one Member or of all, by Member and
+/// currency.
+pub(crate) async fn balances(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    member: Option<MemberId>,
+    until_time: DateTime<Utc>,
+) -> Result<Vec<(MemberId, Money)>, StoreError> {
+    let wanted = member.map_or(Uuid::nil(), Uuid::from);
+    let rows: Vec<(Sql<MemberId>, Sql<Currency>, i64)> =
+        query!(connection, |c| ledger_entry::table
+            .filter(ledger_entry::brand_id.eq(Sql(brand_id)))
+            .filter(
+                ledger_entry::member_id
+                    .eq(Sql(wanted))
+                    .or(member.is_none().into_sql::<Bool>()),
+            )
+            .filter(ledger_entry::book_time.lt(Sql(until_time)))
+            .group_by((ledger_entry::member_id, ledger_entry::currency_code))
+            .order((ledger_entry::member_id, ledger_entry::currency_code))
+            .select((
+                ledger_entry::member_id,
+                ledger_entry::currency_code,
+                // PostgreSQL sums 64 bits to a numeric, for which the suite has no use.
+                sql::<BigInt>("CAST(sum(minor_units) AS bigint)"),
+            ))
+            .load(c)
+            .await)?;
+    Ok(rows
+        .into_iter()
+        .map(|(member, currency, minor_units)| (member.0, money(minor_units, currency)))
+        .collect())
+}

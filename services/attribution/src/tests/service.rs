@@ -1,0 +1,50 @@
+//! The service as it starts: before its peers are there, and under a stop.
+
+use std::time::Duration;
+
+use kit::{
+    clock::Clock,
+    config::{Peers, Secrets, ServiceConfig},
+    server::channel,
+    testing::{TestDatabase, TestEngine},
+};
+use rapport_proto::attribution::v1::{GetOrderRequest, order_service_client::OrderServiceClient};
+use tokio::sync::oneshot;
+use tonic::Code;
+use tonic_types::StatusExt;
+
+use crate::Service;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_starts_without_its_peers_and_lets_nobody_in_unknown() {
+    let database = TestDatabase::create(TestEngine::Sqlite).await;
+    let nobody = "http://127.0.0.1:1".to_owned();
+    let config = ServiceConfig {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        database: database.url.clone(),
+        peers: Peers {
+            identity: nobody.clone(),
+            chat: nobody.clone(),
+            attribution: nobody,
+        },
+        secrets: Secrets::random(),
+        clock: Clock::system(),
+        identity_silence_limit: Duration::from_secs(30),
+    };
+    let server = Service::build(config).await.unwrap();
+    let uri = format!("http://{}", server.local_addr());
+    let (stop, stopped) = oneshot::channel::<()>();
+    let running = tokio::spawn(server.run_until(async {
+        let _ = stopped.await;
+    }));
+    let mut client = OrderServiceClient::new(channel(&uri).unwrap());
+    let refused = client.get_order(GetOrderRequest::default()).await;
+    let status = refused.unwrap_err();
+    let reason = status.get_details_error_info().unwrap().reason;
+    assert_eq!(
+        (status.code(), reason.as_str()),
+        (Code::Unauthenticated, "UNAUTHENTICATED")
+    );
+    stop.send(()).unwrap();
+    running.await.unwrap().unwrap();
+}

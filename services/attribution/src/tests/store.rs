@@ -1,0 +1,231 @@
+//! The store does the same on both engines, and the same as the domain.
+
+use diesel_async::RunQueryDsl;
+use domain::{
+    attribution_policy::AttributionPolicyRevision,
+    evidence::{Evidence, MessageFact},
+    id::OrderId,
+    message::{MessageKind, MessageOrigin, Side},
+};
+use kit::{
+    db::{Connection, StoreError},
+    query,
+    testing::TestEngine,
+};
+
+use super::{World, account, by_account, day, events, member, minute, order};
+use crate::store::{
+    attribution_policies,
+    chatrooms::{self, Chatroom},
+    dirty_marks::{self, NewMark, Subject},
+    messages,
+    orders::{self, Keys},
+};
+
+/// Runs a store function as a transaction of its own.
+macro_rules! write {
+    ($world:expr, $input:expr, |$connection:ident, $value:ident| $body:expr) => {{
+        let result: Result<_, StoreError> = $world
+            .app
+            .db
+            .run_tx("test_store", $input, |$connection, $value| Box::pin($body))
+            .await;
+        result.unwrap()
+    }};
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn evidence_in_sql_is_the_fold_of_the_domain() {
+    for engine in TestEngine::ALL {
+        let world = World::create(engine).await;
+        let room = Chatroom {
+            chatroom_id: events::chatroom(1),
+            account_id: account(1),
+            member_id: member(1),
+        };
+        let mut facts = Vec::new();
+        for (index, kind) in MessageKind::ALL.iter().enumerate() {
+            for side in Side::ALL {
+                for origin in MessageOrigin::ALL {
+                    facts.push(MessageFact {
+                        message_time: minute(i64::try_from(index).unwrap() - 5),
+                        side: *side,
+                        kind: *kind,
+                        origin: *origin,
+                    });
+                }
+            }
+        }
+        let input = (world.brand.clone(), room, facts.clone());
+        write!(world, input, |connection, input| keep(connection, input));
+        let mut connection = world.app.db.read().await.unwrap();
+        for minutes in -6..=6 {
+            let found = messages::evidence_before(
+                &mut connection,
+                &world.brand,
+                &[room.chatroom_id, events::chatroom(2)],
+                minute(minutes),
+            )
+            .await
+            .unwrap();
+            let expected = Evidence::of(&facts, minute(minutes)); // SPEC 38, 39
+            let found = found.get(&room.chatroom_id).copied().unwrap_or_default();
+            assert_eq!(found, expected, "{engine:?}, {minutes}");
+        }
+    }
+}
+
+/// Keeps each message twice.
+async fn keep(
+    connection: &mut Connection,
+    (brand, room, facts): &(domain::id::BrandId, Chatroom, Vec<MessageFact>),
+) -> Result<(), StoreError> {
+    for _ in 0..2 {
+        chatrooms::keep(connection, brand, *room).await?;
+        for (index, fact) in (0_u128..).zip(facts) {
+            let id = uuid::Uuid::from_u128(index).into();
+            messages::keep(connection, brand, room.chatroom_id, id, *fact).await?;
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_policy_in_force_in_sql_is_that_of_the_domain() {
+    for engine in TestEngine::ALL {
+        let world = World::create(engine).await;
+        let mut all = Vec::new();
+        for (revision, effective) in [(1, 2), (2, 0), (3, 2), (4, 1)] {
+            let set = world.policy(day(effective), |policy| {
+                policy.commission_rate_ppm = revision;
+            });
+            assert_eq!(set.await.unwrap(), u64::try_from(revision).unwrap());
+            let mut connection = world.app.db.read().await.unwrap();
+            let set = attribution_policies::find(
+                &mut connection,
+                &world.brand,
+                u64::try_from(revision).unwrap(),
+            );
+            all.push(set.await.unwrap().unwrap().revision);
+        }
+        let mut connection = world.app.db.read().await.unwrap();
+        for days in -1..4 {
+            let found =
+                attribution_policies::find_in_force(&mut connection, &world.brand, day(days));
+            let expected = AttributionPolicyRevision::in_force(&all, day(days)); // SPEC 44
+            let found = found.await.unwrap();
+            assert_eq!(found.map_or(0, |found| found.revision), expected.revision);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_are_found_by_each_of_their_keys() {
+    for engine in TestEngine::ALL {
+        let world = World::create(engine).await;
+        let mut keys = by_account(account(1));
+        keys.customer = Some("ann".parse().unwrap());
+        keys.cart = Some("cart".parse().unwrap());
+        keys.email = Some(domain::email::EmailDigest::new([7; 32]));
+        world.record(order("o", day(0), keys)).await.unwrap();
+        let mut connection = world.app.db.read().await.unwrap();
+        let none = Keys::default;
+        let each = [
+            Keys {
+                accounts: vec![account(2), account(1)],
+                ..none()
+            },
+            Keys {
+                customers: vec!["ann".parse().unwrap()],
+                ..none()
+            },
+            Keys {
+                carts: vec!["cart".parse().unwrap()],
+                ..none()
+            },
+            Keys {
+                emails: vec![domain::email::EmailDigest::new([7; 32])],
+                ..none()
+            },
+        ];
+        for keys in each {
+            for (from_time, expected) in [(day(0), 1), (minute(1), 0)] {
+                let found = orders::list_by_keys(&mut connection, &world.brand, &keys, from_time);
+                let found: Vec<OrderId> = found.await.unwrap();
+                assert_eq!(found.len(), expected, "{keys:?}");
+            }
+        }
+        let keys = none();
+        let found = orders::list_by_keys(&mut connection, &world.brand, &keys, day(0));
+        assert_eq!(found.await.unwrap(), []);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mark_reads_back_and_its_number_is_never_used_again() {
+    for engine in TestEngine::ALL {
+        let world = World::create(engine).await;
+        let subjects = [
+            Subject::Account(account(1)),
+            Subject::Customer("ann: ä".parse().unwrap()),
+            Subject::Cart("cart".parse().unwrap()),
+            Subject::Policy,
+        ];
+        let mut numbers = std::collections::BTreeSet::new();
+        for subject in subjects {
+            let mark = NewMark::from(subject, day(1));
+            let input = (world.brand.clone(), mark.clone());
+            write!(world, input, |connection, input| {
+                dirty_marks::insert(connection, &input.0, &input.1)
+            });
+            let marks = {
+                let mut connection = world.app.db.read().await.unwrap();
+                dirty_marks::list(&mut connection, None, 9).await.unwrap()
+            };
+            let [found] = marks.as_slice() else {
+                panic!("{marks:?}");
+            };
+            assert_eq!(
+                (&found.subject, found.from_time),
+                (&mark.subject, mark.from_time)
+            );
+            assert!(numbers.insert(found.number), "{engine:?}");
+            let input = (world.brand.clone(), found.number);
+            write!(world, input, |connection, input| {
+                dirty_marks::delete(connection, &input.0, std::slice::from_ref(&input.1))
+            });
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_entry_is_never_changed_or_removed() {
+    for engine in TestEngine::ALL {
+        let world = World::create(engine).await;
+        world.policy(day(-100), |_| ()).await.unwrap();
+        world.hear_identity([events::temporary(account(1))]).await;
+        let talk = events::talk(1, account(1), member(1), day(-2), day(-1));
+        world.hear_chat(talk).await;
+        let report = order("o", day(0), by_account(account(1)));
+        world.record(report).await.unwrap();
+        world.status("o", "OK", day(0)).await;
+        for statement in [
+            "UPDATE ledger_entry SET minor_units = 1",
+            "DELETE FROM ledger_entry",
+        ] {
+            let refused: Result<usize, StoreError> = world
+                .app
+                .db
+                .run_tx("break_ledger", statement, |connection, statement| {
+                    Box::pin(async move {
+                        query!(connection, |c| diesel::sql_query(*statement)
+                            .execute(c)
+                            .await)
+                    })
+                })
+                .await;
+            assert!(refused.is_err(), "{statement}"); // SPEC 43
+        }
+        assert_eq!(world.entries().await, [450]);
+    }
+}
