@@ -296,6 +296,11 @@ async fn write(
     if plan.email_changes {
         write_email(connection, &plan.client, input).await?;
     }
+    // Before the account, whose link revision says that this link is known (SPEC 54): a reader may
+    // be told the two apart.
+    if let Some(link) = &plan.new_link {
+        journal.event(Payload::LinkChanged(link_changed(link)));
+    }
     if plan.client_is_news {
         note_account(connection, journal, &plan.client).await?;
     }
@@ -307,7 +312,6 @@ async fn write(
     if let Some(link) = &plan.new_link {
         links::insert(connection, link).await?;
         journal.audit(AuditAction::LinkCreated, link.link_id, "");
-        journal.event(Payload::LinkChanged(link_changed(link)));
     }
     if let Some(settlement) = &plan.settlement {
         settlements::insert(connection, settlement).await?;
