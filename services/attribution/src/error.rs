@@ -117,71 +117,42 @@ mod tests {
     }
 
     #[test]
-    fn every_refusal_has_a_reason_of_the_contract() {
-        let order_id = || OrderId::parse("order-7").unwrap();
-        check(
-            CallError::PageTokenInvalid.into(),
-            Code::InvalidArgument,
-            ErrorReason::PageTokenInvalid,
-        );
-        check(
-            Error::OrderNotFound {
-                order_id: order_id(),
-            },
-            Code::NotFound,
-            ErrorReason::OrderNotFound,
-        );
-        check(
-            Error::AttributionNotFound {
-                order_id: order_id(),
-            },
-            Code::NotFound,
-            ErrorReason::AttributionNotFound,
-        );
-        check(
-            Error::LinkNotFound {
-                link_id: uuid::Uuid::nil().into(),
-            },
-            Code::NotFound,
-            ErrorReason::LinkNotFound,
-        );
-        check(
-            Error::MemberNotFound {
-                member_id: uuid::Uuid::nil().into(),
-            },
-            Code::NotFound,
-            ErrorReason::MemberNotFound,
-        );
-        check(
-            Error::OrderIdReused {
-                order_id: order_id(),
-            },
-            Code::AlreadyExists,
-            ErrorReason::OrderIdReused,
-        );
-        check(
-            Error::OrderInFuture,
-            Code::InvalidArgument,
-            ErrorReason::OrderInFuture,
-        );
-        check(
-            Error::CheckoutReused {
-                cart_id: CartId::parse("cart-7").unwrap(),
-            },
-            Code::AlreadyExists,
-            ErrorReason::CheckoutReused,
-        );
-        check(
-            Error::RefundIdReused {
-                refund_id: RefundId::parse("refund-7").unwrap(),
-            },
-            Code::AlreadyExists,
-            ErrorReason::RefundIdReused,
-        );
-        check(
-            Error::ConsistencyUnavailable,
-            Code::Unavailable,
-            ErrorReason::ConsistencyUnavailable,
-        );
+    fn what_is_not_there_has_a_reason_of_the_contract() {
+        let order_id = OrderId::parse("order-7").unwrap();
+        let error = Error::OrderNotFound {
+            order_id: order_id.clone(),
+        };
+        check(error, Code::NotFound, ErrorReason::OrderNotFound);
+        let error = Error::AttributionNotFound { order_id };
+        check(error, Code::NotFound, ErrorReason::AttributionNotFound);
+        let link_id = uuid::Uuid::nil().into();
+        let error = Error::LinkNotFound { link_id };
+        check(error, Code::NotFound, ErrorReason::LinkNotFound);
+        let member_id = uuid::Uuid::nil().into();
+        let error = Error::MemberNotFound { member_id };
+        check(error, Code::NotFound, ErrorReason::MemberNotFound);
+    }
+
+    #[test]
+    fn what_is_there_already_has_a_reason_of_the_contract() {
+        let order_id = OrderId::parse("order-7").unwrap();
+        let error = Error::OrderIdReused { order_id };
+        check(error, Code::AlreadyExists, ErrorReason::OrderIdReused);
+        let cart_id = CartId::parse("cart-7").unwrap();
+        let error = Error::CheckoutReused { cart_id };
+        check(error, Code::AlreadyExists, ErrorReason::CheckoutReused);
+        let refund_id = RefundId::parse("refund-7").unwrap();
+        let error = Error::RefundIdReused { refund_id };
+        check(error, Code::AlreadyExists, ErrorReason::RefundIdReused);
+    }
+
+    #[test]
+    fn the_other_refusals_have_a_reason_of_the_contract() {
+        let (code, error) = (Code::InvalidArgument, CallError::PageTokenInvalid);
+        check(error.into(), code, ErrorReason::PageTokenInvalid);
+        check(Error::OrderInFuture, code, ErrorReason::OrderInFuture);
+        let error = Error::ConsistencyUnavailable;
+        let reason = ErrorReason::ConsistencyUnavailable;
+        check(error, Code::Unavailable, reason);
     }
 }

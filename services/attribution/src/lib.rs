@@ -24,9 +24,7 @@ use std::sync::Arc;
 
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use kit::{
-    access::{
-        AccessLayer, InvalidSuiteSecret, KeySet, Revocations, SuiteCredential, TokenVerifier,
-    },
+    access::{AccessLayer, Bearer, InvalidToken, KeySet, Revocations, TokenVerifier},
     config::ServiceConfig,
     consumer::{self, EventSource},
     db::{Db, Migrations, StoreError},
@@ -64,7 +62,7 @@ pub enum StartError {
     Database(#[source] StoreError),
     /// The suite's secret cannot be presented to the other services.
     #[error("the suite secret cannot be used")]
-    SuiteSecret(#[source] InvalidSuiteSecret),
+    SuiteSecret(#[source] InvalidToken),
     /// It cannot listen, or a peer's address is none.
     #[error("attribution cannot be reached or cannot reach others")]
     Server(#[source] ServerError),
@@ -93,7 +91,7 @@ impl Service {
             .await
             .map_err(StartError::Database)?;
         let credential =
-            SuiteCredential::new(&config.secrets.suite_secret).map_err(StartError::SuiteSecret)?;
+            Bearer::new(&config.secrets.suite_secret).map_err(StartError::SuiteSecret)?;
         let identity = channel(&config.peers.identity).map_err(StartError::Server)?;
         let chat = channel(&config.peers.chat).map_err(StartError::Server)?;
         let links = LinkServiceClient::with_interceptor(identity.clone(), credential.clone());

@@ -21,7 +21,7 @@ use domain::{
     order::{BuyerKeys, StatusLabel},
 };
 use kit::{
-    access::SuiteCredential,
+    access::Bearer,
     clock::Clock,
     config::Secrets,
     consistency::ConsistencyToken,
@@ -85,7 +85,7 @@ impl World {
     async fn replica(database: &TestDatabase, clock: &Clock) -> Arc<App> {
         let db: Db = database.open(migrations()).await;
         let secrets = Secrets::random();
-        let credential = SuiteCredential::new(&secrets.suite_secret).unwrap();
+        let credential = Bearer::new(&secrets.suite_secret).unwrap();
         // Nobody listens on port 1.
         let nobody = channel("http://127.0.0.1:1").unwrap();
         Arc::new(App {

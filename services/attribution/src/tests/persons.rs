@@ -307,9 +307,9 @@ async fn a_late_fact_reaches_its_persons_orders_under_every_key() {
         for (facts, expected) in [1, 2].into_iter().zip(expected) {
             world.hear_chat(talk.by_ref().take(facts)).await;
             world.settle().await;
-            for index in 0..each.len() {
+            for (index, keys) in each.iter().enumerate() {
                 let found = world.outcome(&format!("o{index}")).await;
-                assert_eq!(found, Some(expected), "{:?}", each[index]);
+                assert_eq!(found, Some(expected), "{keys:?}");
             }
         }
     }

@@ -5,6 +5,7 @@
 //! database and use the same ids, so that nothing may leak from one into another (SPEC 1).
 
 mod made;
+mod random;
 
 use std::collections::BTreeMap;
 
@@ -15,7 +16,10 @@ use domain::{
 };
 use kit::testing::TestEngine;
 
-use self::made::{Fact, Made, Random};
+use self::{
+    made::{Fact, Made},
+    random::Random,
+};
 use super::World;
 use crate::{
     app::{attributions, digest},
