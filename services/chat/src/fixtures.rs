@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use domain::id::{AccountId, BrandId, ChatroomId, KeyId, LinkId, MemberId, MessageId};
 use futures_util::StreamExt;
 use kit::{
-    access::SuiteCredential,
+    access::Bearer,
     clock::Clock,
     consistency::ConsistencyToken,
     convert::timestamp,
@@ -147,7 +147,7 @@ impl World {
         let database = TestDatabase::create(engine).await;
         let db = database.open(crate::migrations()).await;
         let clock = Clock::manual(start());
-        let credential = SuiteCredential::new(&"secret".into()).unwrap();
+        let credential = Bearer::new(&"secret".into()).unwrap();
         let channel = server::channel(uri).unwrap();
         let app = App {
             db,

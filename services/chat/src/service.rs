@@ -3,8 +3,7 @@
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use kit::{
     access::{
-        AccessLayer, InvalidSuiteSecret, KeySet, Revocations, SuiteCredential, TokenVerifier,
-        keep_revocations,
+        AccessLayer, Bearer, InvalidToken, KeySet, Revocations, TokenVerifier, keep_revocations,
     },
     config::ServiceConfig,
     consumer::{self, EventSource},
@@ -48,7 +47,7 @@ pub enum StartError {
     Server(#[from] ServerError),
     /// The suite's secret cannot be sent.
     #[error("chat cannot call the other services")]
-    SuiteSecret(#[from] InvalidSuiteSecret),
+    SuiteSecret(#[from] InvalidToken),
 }
 
 /// Returns the migrations of chat's database.
@@ -70,7 +69,7 @@ impl Service {
         let db = Db::open(&config.database, migrations()).await?;
         let clock = config.clock;
         let channel = server::channel(&config.peers.identity)?;
-        let credential = SuiteCredential::new(&config.secrets.suite_secret)?;
+        let credential = Bearer::new(&config.secrets.suite_secret)?;
         let identity = LinkServiceClient::with_interceptor(channel.clone(), credential);
         let revocations = Revocations::load(&db, Some(config.identity_silence_limit)).await?;
         let tokens = TokenVerifier::new(

@@ -26,35 +26,35 @@ pub use rule::Rules;
 pub use token::{Claims, ISSUER, KeySet, TokenVerifier};
 
 /// A channel to another service of the suite, with the suite's credential.
-pub type SuiteChannel = InterceptedService<Channel, SuiteCredential>;
+pub type SuiteChannel = InterceptedService<Channel, Bearer>;
 
-/// Adds the suite's secret to calls among the services.
+/// Shows a token with each call, in the metadata `authorization` (RFC 6750).
 #[derive(Clone)]
-pub struct SuiteCredential {
+pub struct Bearer {
     authorization: MetadataValue<tonic::metadata::Ascii>,
 }
 
-/// A suite secret with characters that no header may hold.
+/// A token with characters that no header may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the suite secret holds characters that a header cannot carry")]
-pub struct InvalidSuiteSecret;
+#[error("the token holds characters that a header cannot carry")]
+pub struct InvalidToken;
 
-impl SuiteCredential {
-    /// Returns the credential that presents `secret`.
+impl Bearer {
+    /// Returns what shows `token`.
     ///
     /// # Errors
     ///
-    /// [`InvalidSuiteSecret`] when a header cannot carry it.
-    pub fn new(secret: &SecretString) -> Result<Self, InvalidSuiteSecret> {
-        let mut authorization: MetadataValue<_> = format!("Bearer {}", secret.expose_secret())
+    /// [`InvalidToken`] when a header cannot carry it.
+    pub fn new(token: &SecretString) -> Result<Self, InvalidToken> {
+        let mut authorization: MetadataValue<_> = format!("Bearer {}", token.expose_secret())
             .parse()
-            .map_err(|_| InvalidSuiteSecret)?;
+            .map_err(|_| InvalidToken)?;
         authorization.set_sensitive(true);
         Ok(Self { authorization })
     }
 }
 
-impl Interceptor for SuiteCredential {
+impl Interceptor for Bearer {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         request
             .metadata_mut()

@@ -136,6 +136,7 @@ impl Server {
                     .build_v1alpha()
                     .map_err(ServerError::Reflection)?,
             );
+        tracing::info!(addr = %self.addr, services = ?self.service_names, "service listens");
         let serving = GrpcServer::builder()
             .http2_keepalive_interval(Some(KEEPALIVE))
             .tcp_nodelay(true)

@@ -8,7 +8,7 @@ use std::{net::SocketAddr, time::Duration};
 use anyhow::bail;
 use chrono::{DateTime, Utc};
 use hmac::{Hmac, Mac};
-use kit::access::SuiteCredential;
+use kit::access::Bearer;
 use rapport_proto::{
     attribution::v1::{
         attribution_service_client::AttributionServiceClient,
@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// A channel that shows a credential with each call.
-pub type Authorized = InterceptedService<Channel, SuiteCredential>;
+pub type Authorized = InterceptedService<Channel, Bearer>;
 
 /// Connections to the three services.
 #[derive(Clone)]
@@ -88,7 +88,7 @@ impl Channels {
     ///
     /// When no header can carry the token.
     pub fn caller(&self, token: &str) -> anyhow::Result<Caller> {
-        let credential = SuiteCredential::new(&token.into())?;
+        let credential = Bearer::new(&token.into())?;
         let with = |channel: &Channel| InterceptedService::new(channel.clone(), credential.clone());
         Ok(Caller {
             brands: BrandServiceClient::new(with(&self.identity)),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kit::{
-    access::SuiteCredential,
+    access::Bearer,
     clock::Clock,
     config::{Peers, Secrets, ServiceConfig},
     secret::{EmailDigestKey, Key, SealingKey},
@@ -63,7 +63,7 @@ async fn it_starts_without_identity_answers_and_stops() {
         .unwrap_err();
     check(&refused, Code::Unauthenticated, "UNAUTHENTICATED");
 
-    let credential = SuiteCredential::new(&"suite".into()).unwrap();
+    let credential = Bearer::new(&"suite".into()).unwrap();
     let mut suite = ChatServiceClient::with_interceptor(channel.clone(), credential.clone());
     let refused = suite
         .erase_person(ErasePersonRequest::default())

@@ -16,6 +16,7 @@ use tonic::{
     codegen::http::{Request, Response, header::AUTHORIZATION},
 };
 use tower::{Layer, Service};
+use tracing::Instrument;
 
 use super::{Principal, Rules, TokenVerifier};
 use crate::{
@@ -99,6 +100,17 @@ impl Access {
                 .into_status(self.domain)
                 .into_http(),
         }
+    }
+
+    /// Returns the span of a call; a path that the contract does not know is a stranger's text, and
+    /// is not repeated.
+    fn span(&self, path: &str) -> tracing::Span {
+        let method = if self.rules.get(path).is_some() {
+            path
+        } else {
+            "unknown"
+        };
+        tracing::info_span!("rpc", method)
     }
 
     async fn authenticate(&self, token: &str) -> Result<Principal, CallError> {
@@ -189,17 +201,24 @@ where
             return Box::pin(inner.call(request));
         }
         let deadline = deadline(&request);
-        Box::pin(async move {
+        let span = access.span(request.uri().path());
+        let answered = async move {
             let answer = access.answer(inner, request);
-            let Some(deadline) = deadline else {
-                return Ok(answer.await);
+            let response = match deadline {
+                None => answer.await,
+                Some(deadline) => match tokio::time::timeout(deadline, answer).await {
+                    Ok(response) => response,
+                    Err(_) => CallError::DeadlineExceeded
+                        .refusal()
+                        .into_status(access.domain)
+                        .into_http(),
+                },
             };
-            let answered = tokio::time::timeout(deadline, answer).await;
-            Ok(answered.unwrap_or_else(|_| {
-                let refusal = CallError::DeadlineExceeded.refusal();
-                refusal.into_status(access.domain).into_http()
-            }))
-        })
+            let code = Status::from_header_map(response.headers()).map(|status| status.code());
+            tracing::debug!(code = ?code.unwrap_or(Code::Ok), "call answered");
+            Ok(response)
+        };
+        Box::pin(answered.instrument(span))
     }
 }
 

@@ -10,7 +10,7 @@ use tonic_health::pb::{
 
 use super::*;
 use crate::{
-    access::{KeySet, Revocations, SuiteCredential, TokenVerifier},
+    access::{Bearer, KeySet, Revocations, TokenVerifier},
     clock::Clock,
     testing::{
         self, TestEngine,
@@ -45,7 +45,7 @@ fn health_request() -> HealthCheckRequest {
 async fn watch_for_ever(
     channel: Channel,
 ) -> tonic::Streaming<rapport_proto::identity::v1::WatchEventsResponse> {
-    let credential = SuiteCredential::new(&SecretString::from(SUITE_SECRET)).unwrap();
+    let credential = Bearer::new(&SecretString::from(SUITE_SECRET)).unwrap();
     let mut client = LinkServiceClient::with_interceptor(channel, credential);
     client
         .watch_events(WatchEventsRequest::default())

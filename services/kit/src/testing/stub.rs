@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, service::RoutesBuilder};
 
 use crate::{
-    access::{AccessLayer, KeySet, Revocations, SuiteCredential, TokenVerifier, principal},
+    access::{AccessLayer, Bearer, KeySet, Revocations, TokenVerifier, principal},
     clock::Clock,
     db::Db,
     error::CallError,
@@ -64,7 +64,7 @@ impl RunningStub {
 
     /// Returns identity's log as another service of the suite reads it.
     pub(crate) fn event_source(&self) -> crate::consumer::EventSource {
-        let credential = SuiteCredential::new(&SecretString::from(SUITE_SECRET)).unwrap();
+        let credential = Bearer::new(&SecretString::from(SUITE_SECRET)).unwrap();
         let client = identity::link_service_client::LinkServiceClient::with_interceptor(
             self.channel(),
             credential,
