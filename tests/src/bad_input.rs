@@ -32,13 +32,17 @@ async fn bad_input_is_refused_and_leaves_nothing_behind() {
         let other_shop = suite.shop(MergePolicyPreset::TwoChatrooms).await.unwrap();
         let stranger = other_shop.welcome("Eve", None).await.unwrap();
 
-        let before = suite.row_counts().await.unwrap();
+        let before = suite.resting_row_counts().await.unwrap();
         refuses_temporary_sessions(&suite, &shop).await;
         refuses_assertions(&suite, &shop, &other_shop).await;
         refuses_unknown_ids(&shop, &visitor.caller).await;
         refuses_texts(&visitor.caller, &chatroom.chatroom_id).await;
         refuses_strangers(&stranger.caller, &chatroom.chatroom_id).await;
-        assert_eq!(suite.row_counts().await.unwrap(), before, "{engine:?}");
+        assert_eq!(
+            suite.resting_row_counts().await.unwrap(),
+            before,
+            "{engine:?}"
+        );
         suite.stop().await.unwrap();
     }
 }

@@ -11,11 +11,11 @@ use diesel_async::RunQueryDsl;
 use kit::{
     clock::Clock,
     config::{Peers, Secrets, ServiceConfig},
-    db::Connection,
+    db::{Connection, Db},
     testing::{TestDatabase, TestEngine},
 };
 use rapport::{
-    client::{Channels, shop::Shop},
+    client::{Channels, shop::Shop, wait_until},
     suite::{Suite, SuiteConfig},
 };
 use rapport_proto::{
@@ -23,6 +23,7 @@ use rapport_proto::{
     identity::v1::{MergePolicyPreset, WatchEventsRequest, watch_events_response::Content},
 };
 use secrecy::ExposeSecret;
+use tokio::sync::Mutex;
 use tonic::Status;
 use tonic_types::StatusExt;
 
@@ -77,24 +78,29 @@ impl TestSuite {
         Ok(shop)
     }
 
-    /// Returns how many rows each table of each service has, but for those that move by themselves:
-    /// cursors, and the audit of refusals.
-    pub(crate) async fn row_counts(&self) -> anyhow::Result<Vec<(String, i64)>> {
+    /// Returns how many rows each table of each service has, but for those that move by themselves
+    /// (cursors, and the audit of refusals), once what the services tell each other has come to
+    /// rest: when nothing has changed for fifty looks.
+    pub(crate) async fn resting_row_counts(&self) -> anyhow::Result<Vec<(String, i64)>> {
+        const EQUAL_LOOKS: usize = 50;
         let migrations = [
             identity::migrations(),
             chat::migrations(),
             attribution::migrations(),
         ];
-        let mut counts = Vec::new();
+        let mut databases = Vec::new();
         for (database, migrations) in self.databases.iter().zip(migrations) {
-            let db = database.open(migrations).await;
-            let mut connection = db.read().await?;
-            for table in tables(&mut connection).await? {
-                let rows = count(&mut connection, &table).await?;
-                counts.push((table, rows));
-            }
+            databases.push(database.open(migrations).await);
         }
-        Ok(counts)
+        let seen = Mutex::new((Vec::new(), 0));
+        wait_until("the services have come to rest", async || {
+            let counts = row_counts(&databases).await?;
+            let mut seen = seen.lock().await;
+            seen.1 = if seen.0 == counts { seen.1 + 1 } else { 0 };
+            seen.0.clone_from(&counts);
+            Ok((seen.1 >= EQUAL_LOOKS).then_some(counts))
+        })
+        .await
     }
 
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
@@ -115,6 +121,18 @@ struct Table {
 struct Count {
     #[diesel(sql_type = BigInt)]
     rows: i64,
+}
+
+async fn row_counts(databases: &[Db]) -> anyhow::Result<Vec<(String, i64)>> {
+    let mut counts = Vec::new();
+    for db in databases {
+        let mut connection = db.read().await?;
+        for table in tables(&mut connection).await? {
+            let rows = count(&mut connection, &table).await?;
+            counts.push((table, rows));
+        }
+    }
+    Ok(counts)
 }
 
 async fn tables(connection: &mut Connection) -> anyhow::Result<Vec<String>> {

@@ -33,7 +33,7 @@ use crate::{
     evaluate::order::{Evaluate, Evaluated, Seed},
     store::{
         awaited_sign_ins,
-        dirty_marks::{self, Mark, Subject},
+        dirty_marks::{self, Mark, NewMark, Subject},
         orders,
     },
 };
@@ -259,9 +259,13 @@ async fn settle_awaited(app: &App) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// The order no longer waits, and is marked in the same transaction: what evaluated it while it
+/// waited has deleted its marks, and whoever evaluates it next may not be this process.
 async fn settle(
     connection: &mut Connection,
     (brand_id, order_id): &(BrandId, OrderId),
 ) -> Result<(), StoreError> {
-    awaited_sign_ins::delete(connection, brand_id, order_id).await
+    awaited_sign_ins::delete(connection, brand_id, order_id).await?;
+    let mark = NewMark::new(Subject::Order(order_id.clone()));
+    dirty_marks::insert(connection, brand_id, &mark).await
 }

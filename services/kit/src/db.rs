@@ -3,7 +3,7 @@
 //! A store function takes a [`Connection`] and says its query once inside [`query!`](crate::query),
 //! which type-checks and runs it for each engine. A use case runs as one transaction:
 //!
-//! ```ignore
+//! ```text
 //! db.run_tx("sign_in", input, |connection, input| Box::pin(sign_in(connection, input))).await
 //! ```
 //!

@@ -43,7 +43,8 @@ pub async fn apply(connection: &mut Connection, events: &[Event]) -> Result<(), 
                 accounts::keep_erased(connection, &brand_id, state).await?;
             }
             Some(Payload::LinkChanged(state)) => {
-                links::keep(connection, &brand_id, state).await?;
+                let client = links::keep(connection, &brand_id, state).await?;
+                links::keep_revision(connection, &brand_id, client, state.link_revision).await?;
             }
             Some(Payload::MemberChanged(state)) => {
                 members::keep(connection, &brand_id, state).await?;
@@ -99,6 +100,7 @@ async fn keep_person(
     for account in &person.accounts {
         accounts::keep(connection, brand_id, account).await?;
     }
+    // A revoked link may be another client's, of whose links this answer says nothing.
     for link in &person.links {
         links::keep(connection, brand_id, link).await?;
     }

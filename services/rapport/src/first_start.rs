@@ -1,6 +1,6 @@
 //! What a first start in development mode leaves a newcomer with: a demo Brand, and calls to paste.
 
-use std::{fs, path::Path};
+use std::{fs, io::ErrorKind, path::Path};
 
 use anyhow::Context;
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -44,7 +44,8 @@ pub async fn greet(args: &SuiteArgs, suite: &Suite) -> anyhow::Result<()> {
                 file.display()
             )
         })?,
-        Err(_) => make(args, &channels, &file).await?,
+        Err(error) if error.kind() == ErrorKind::NotFound => make(args, &channels, &file).await?,
+        Err(error) => return Err(error).context(format!("{} cannot be read", file.display())),
     };
     let token = service_token(&channels, &brand.brand_id, &brand.api_key).await?;
     print_calls(suite, &brand, &token);

@@ -98,21 +98,26 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
 }
 
 async fn run_all(args: &SuiteArgs) -> anyhow::Result<()> {
+    let stop = stop_signal()?;
     let suite = Suite::start(suite::configs(args)?).await?;
     println!("identity     {}", suite.identity);
     println!("chat         {}", suite.chat);
     println!("attribution  {}", suite.attribution);
-    if args.mode == Mode::Development {
-        first_start::greet(args, &suite).await?;
+    if args.mode == Mode::Development
+        && let Err(error) = first_start::greet(args, &suite).await
+    {
+        // The suite is of use without the demo Brand, which may be another database's.
+        tracing::warn!(error = format!("{error:#}"), "no demo Brand to try");
     }
-    suite.run_until(stop_signal()?).await
+    suite.run_until(stop).await
 }
 
 async fn run_one(args: &SuiteArgs, name: ServiceName) -> anyhow::Result<()> {
+    let stop = stop_signal()?;
     let config = args.service(name, args.secrets()?)?;
     let server = suite::build(name, config).await?;
     println!("{:<12} {}", name.as_str(), server.local_addr());
-    server.run_until(stop_signal()?).await?;
+    server.run_until(stop).await?;
     Ok(())
 }
 

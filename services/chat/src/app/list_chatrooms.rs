@@ -177,6 +177,11 @@ impl Place {
     }
 }
 
+/// Returns an instant of a token, within the years that both databases know.
 fn instant(micros: i64) -> Result<DateTime<Utc>, CallError> {
+    const YEAR_10000_MICROS: i64 = 253_402_300_800_000_000;
+    if !(0..YEAR_10000_MICROS).contains(&micros) {
+        return Err(CallError::PageTokenInvalid);
+    }
     DateTime::from_timestamp_micros(micros).ok_or(CallError::PageTokenInvalid)
 }

@@ -215,14 +215,19 @@ fn audiences(settings: &proto::AssertionSettings) -> Result<List<String>, Identi
     parsed.map(List)
 }
 
+/// Claims that a customer may change, share or never have proven: an e-mail is no identity key
+/// (SPEC 3; OpenID Connect Core 5.7 says so of all but `sub`).
+const NO_IDENTITY_KEYS: [&str; 3] = ["email", "phone_number", "preferred_username"];
+
 fn customer_id_claim(settings: &proto::AssertionSettings) -> Result<String, IdentityError> {
+    let name = "brand.assertion_settings.customer_id_claim";
     match settings.customer_id_claim.as_str() {
         "" => Ok("sub".to_owned()),
-        claim => text(
-            "brand.assertion_settings.customer_id_claim",
-            claim,
-            MAX_SETTING,
-        ),
+        claim if NO_IDENTITY_KEYS.contains(&claim) => Err(IdentityError::field(
+            name,
+            "must not be a claim that a customer can change",
+        )),
+        claim => text(name, claim, MAX_SETTING),
     }
 }
 

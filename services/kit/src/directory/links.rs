@@ -221,7 +221,7 @@ pub(super) async fn keep(
     connection: &mut Connection,
     brand_id: &BrandId,
     state: &LinkChanged,
-) -> Result<(), StoreError> {
+) -> Result<AccountId, StoreError> {
     let link_id: LinkId = read("link_id", state.link_id.parse())?;
     let client: AccountId = read("client_account_id", state.client_account_id.parse())?;
     let temporary: AccountId = read("temporary_account_id", state.temporary_account_id.parse())?;
@@ -252,7 +252,7 @@ pub(super) async fn keep(
         .filter(link::revision.lt(state.revision))
         .execute(c)
         .await)?;
-    keep_revision(connection, brand_id, client, state.link_revision).await
+    Ok(client)
 }
 
 /// Remembers that a client account's links are known up to a revision; it only grows.

@@ -8,7 +8,6 @@
 //!
 //! Then he signs in, and orders without another message.
 
-use anyhow::Context;
 use rapport_proto::{
     attribution::v1::{Attribution, AttributionOutcome, Money},
     identity::v1::{MergePolicyPreset, SignInOutcomeKind},
@@ -198,10 +197,9 @@ async fn is_credited(
         );
         return Ok(false);
     }
-    let credit = attribution
-        .credits
-        .first()
-        .context("a credited order names a Member")?;
+    let [credit] = attribution.credits.as_slice() else {
+        anyhow::bail!("one Member is credited, not {}", attribution.credits.len());
+    };
     let earned = TOTAL_MINOR_UNITS * i64::from(COMMISSION_RATE_PPM) / 1_000_000;
     Ok(credit.member_id == member.id && balance == earned)
 }

@@ -329,15 +329,19 @@ async fn write_email(
         return Ok(());
     };
     let (brand_id, account_id) = (&client.brand_id, client.account_id);
-    accounts::end_email(connection, brand_id, account_id, input.stamp.now).await?;
     let known = accounts::list_emails(connection, brand_id, account_id).await?;
+    // Another sign-in may have been written before this one, though its clock was read after.
+    let now = known
+        .last()
+        .map_or(input.stamp.now, |last| input.stamp.now.max(last.from_time));
+    accounts::end_email(connection, brand_id, account_id, now).await?;
     let email = AccountEmail {
         brand_id: brand_id.clone(),
         account_id,
         number: known.last().map_or(0, |last| last.number) + 1,
         digest: digest.as_bytes().to_vec(),
         provenance: client.email_provenance.unwrap_or(Provenance::Typed),
-        from_time: input.stamp.now,
+        from_time: now,
         until_time: None,
     };
     accounts::insert_email(connection, &email).await
