@@ -248,19 +248,27 @@ async fn settle_awaited(app: &App) -> Result<(), StoreError> {
             Err(CallError::Store(error)) => return Err(error),
             Err(_) => continue,
         }
-        let input = (brand_id.clone(), order_id.clone());
-        app.db
-            .run_locked_tx("settle_sign_in", input, |connection, input| {
-                Box::pin(settle(connection, input))
-            })
-            .await?;
+        settle_sign_in(app, &brand_id, &order_id).await?;
         evaluate_order(app, &brand_id, &order_id).await?;
     }
     Ok(())
 }
 
-/// The order no longer waits, and is marked in the same transaction: what evaluated it while it
+/// Lets an order wait no longer, and marks it in the same transaction: what evaluated it while it
 /// waited has deleted its marks, and whoever evaluates it next may not be this process.
+pub(crate) async fn settle_sign_in(
+    app: &App,
+    brand_id: &BrandId,
+    order_id: &OrderId,
+) -> Result<(), StoreError> {
+    let input = (brand_id.clone(), order_id.clone());
+    app.db
+        .run_locked_tx("settle_sign_in", input, |connection, input| {
+            Box::pin(settle(connection, input))
+        })
+        .await
+}
+
 async fn settle(
     connection: &mut Connection,
     (brand_id, order_id): &(BrandId, OrderId),

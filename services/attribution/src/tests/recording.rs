@@ -17,6 +17,7 @@ use crate::{
     app::{attributions, orders, record_order::record_order},
     convert,
     error::Error,
+    evaluate::settle_sign_in,
     store::{awaited_sign_ins, last_instant, orders::pages::Filter},
 };
 
@@ -134,6 +135,32 @@ async fn an_order_waits_for_the_sign_in_of_its_token() {
         let mut connection = world.app.db.read().await.unwrap();
         let waiting = awaited_sign_ins::list(&mut connection, 9).await.unwrap();
         assert_eq!(waiting, []);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_waits_no_longer_is_evaluated_by_whoever_comes_next() {
+    for engine in TestEngine::ALL {
+        let world = World::create(engine).await;
+        let ann = account(1);
+        let talk = events::talk(1, ann, member(1), day(-2), day(-1));
+        world.hear_chat(talk).await;
+        world.hear_identity([events::client(ann, "ann")]).await;
+        let overclaimed = ConsistencyToken {
+            account_id: ann,
+            link_revision: 9,
+        };
+        let report = order("o", minute(1), by_customer("ann"));
+        world.record_after(report, Some(overclaimed)).await.unwrap();
+        world.settle().await;
+        assert!(world.attribution("o").await.awaits_sign_in);
+        settle_sign_in(&world.app, &world.brand, &order_id("o"))
+            .await
+            .unwrap();
+        // Here the process ends; another one looks at the marks.
+        world.settle().await;
+        let view = world.attribution("o").await;
+        assert_eq!(outcome(&view), Some(Outcome::Conversation)); // SPEC 35, 54
     }
 }
 
