@@ -4,12 +4,14 @@ use std::sync::{Arc, Barrier};
 
 use super::*;
 
-/// Keeps the writer busy until the barrier falls, so that what is called meanwhile is one batch.
+/// Keeps the writer busy from the first fall of the barrier to the second, so that what is called
+/// meanwhile is one batch.
 fn wait_for<'a>(
     _: &'a mut Connection,
     barrier: &'a Arc<Barrier>,
 ) -> BoxFuture<'a, Result<(), StoreError>> {
     Box::pin(async move {
+        barrier.wait();
         barrier.wait();
         Ok(())
     })
@@ -35,7 +37,7 @@ async fn batch_around(
     let barrier = Arc::new(Barrier::new(2));
     let mut busy = Box::pin(db.run_tx("wait", Arc::clone(&barrier), wait_for));
     assert!(busy.as_mut().now_or_never().is_none());
-    // The writer has taken the one job, or will take all four: one batch either way for these three.
+    fall(&barrier).await;
     let calls = async {
         tokio::join!(
             db.run_tx("mark", 1, mark),
@@ -45,13 +47,17 @@ async fn batch_around(
     };
     let mut calls = Box::pin(calls);
     assert!(calls.as_mut().now_or_never().is_none());
+    fall(&barrier).await;
+    let (first, second, third) = calls.await;
+    busy.await.unwrap();
+    [first, second, third]
+}
+
+async fn fall(barrier: &Arc<Barrier>) {
+    let barrier = Arc::clone(barrier);
     tokio::task::spawn_blocking(move || barrier.wait())
         .await
         .unwrap();
-    let (first, second, third) = calls.await;
-    // It may have been in the same batch, and then shares its fate.
-    let _ = busy.await;
-    [first, second, third]
 }
 
 #[tokio::test]
