@@ -7,6 +7,7 @@ pub(crate) mod explanations;
 pub(crate) mod ledger;
 pub(crate) mod orders;
 pub(crate) mod policies;
+pub(crate) mod recomputations;
 pub(crate) mod record_checkout;
 pub(crate) mod record_order;
 pub(crate) mod record_refund;
@@ -29,6 +30,8 @@ pub(crate) struct App {
     pub(crate) identity: LinkServiceClient<SuiteChannel>,
     /// Wakes the evaluation.
     pub(crate) wake: Notify,
+    /// Wakes the recomputation.
+    pub(crate) recompute_wake: Notify,
 }
 
 impl App {

@@ -40,6 +40,9 @@ pub(crate) enum Error {
     /// The refund was recorded with another body.
     #[error("refund {refund_id} was recorded with another body")]
     RefundIdReused { refund_id: RefundId },
+    /// A recomputation that was requested earlier is under way.
+    #[error("a recomputation is under way: repeat its call to see how far it is")]
+    RecomputationRunning,
     /// The sign-in of the consistency token cannot be seen now.
     #[error("the sign-in cannot be seen yet")]
     ConsistencyUnavailable,
@@ -91,6 +94,9 @@ impl Error {
             }
             Self::RefundIdReused { refund_id } => {
                 refusal(Code::AlreadyExists, "REFUND_ID_REUSED").with("refundId", refund_id)
+            }
+            Self::RecomputationRunning => {
+                refusal(Code::FailedPrecondition, "RECOMPUTATION_RUNNING")
             }
             Self::ConsistencyUnavailable => refusal(Code::Unavailable, "CONSISTENCY_UNAVAILABLE"),
         }
@@ -151,6 +157,11 @@ mod tests {
         let (code, error) = (Code::InvalidArgument, CallError::PageTokenInvalid);
         check(error.into(), code, ErrorReason::PageTokenInvalid);
         check(Error::OrderInFuture, code, ErrorReason::OrderInFuture);
+        let (error, reason) = (
+            Error::RecomputationRunning,
+            ErrorReason::RecomputationRunning,
+        );
+        check(error, Code::FailedPrecondition, reason);
         let error = Error::ConsistencyUnavailable;
         let reason = ErrorReason::ConsistencyUnavailable;
         check(error, Code::Unavailable, reason);

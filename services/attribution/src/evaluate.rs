@@ -3,7 +3,10 @@
 //! 1. A fact, or an order, is written together with a mark on what it touches.
 //! 2. Here, later, marks are read; then the orders behind each are looked up, and each is evaluated
 //!    in a transaction of its own ([`order`]), which locks it first and then reads all its facts.
-//! 3. The marks that were read are deleted.
+//! 3. The marks that were read are deleted; orders that could not be evaluated are marked themselves.
+//!
+//! Orders of a whole span of time, behind a policy or by request, are gone through by [`recompute`],
+//! which has a task of its own, so that the latest fact need not wait for a year of orders.
 //!
 //! Why nothing is missed: who sees a mark sees its fact. An order and its last fact that commit at
 //! the same instant both leave a mark, and whichever of the two is looked at last sees both. Why
@@ -16,11 +19,12 @@
 pub(crate) mod affected;
 pub(crate) mod facts;
 pub(crate) mod order;
+pub(crate) mod recompute;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use domain::id::{BrandId, LedgerEntryId, OrderId};
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, future, stream};
 use kit::{
     db::{Connection, StoreError},
     directory,
@@ -34,16 +38,13 @@ use crate::{
     store::{
         awaited_sign_ins,
         dirty_marks::{self, Mark, NewMark, Subject},
-        orders,
     },
 };
 
 /// How long a mark of another replica, or one whose evaluation failed, may wait.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// How many marks are looked at together.
+/// How many marks of a Brand are looked at together.
 const MARKS: i64 = 256;
-/// How many orders of a policy's mark are looked at together.
-const POLICY_ORDERS: i64 = 256;
 /// How many orders are evaluated at once.
 const AT_ONCE: usize = 4;
 /// How many orders that wait for a sign-in are looked at in one pass.
@@ -93,121 +94,122 @@ pub(crate) async fn run_awaited(app: Arc<App>, shutdown: CancellationToken) {
 
 /// Evaluates everything behind the marks that are there now, and returns how many orders that was.
 ///
-/// A mark whose order cannot be evaluated stays, and holds up no other.
+/// Brands take turns, a page each, and marks that come meanwhile are left for the next time: no
+/// Brand holds up another, nor does one whose facts cannot be read.
 ///
 /// # Errors
 ///
 /// What reading the marks fails with.
 pub(crate) async fn evaluate_marked(app: &App) -> Result<usize, StoreError> {
-    let mut evaluated = 0;
-    let mut after: Option<(BrandId, i64)> = None;
-    loop {
-        let marks = {
-            let mut connection = app.db.read().await?;
-            dirty_marks::list(&mut connection, after.as_ref(), MARKS).await?
-        };
-        let Some(last) = marks.last() else {
-            return Ok(evaluated);
-        };
-        after = Some((last.brand_id.clone(), last.number));
-        evaluated += evaluate_behind(app, &marks).await?;
-    }
-}
-
-async fn evaluate_behind(app: &App, marks: &[Mark]) -> Result<usize, StoreError> {
-    let mut evaluated: HashMap<(BrandId, OrderId), bool> = HashMap::new();
-    let mut done: HashMap<BrandId, Vec<i64>> = HashMap::new();
-    for mark in marks {
-        let succeeded = match mark.subject {
-            Subject::Policy => evaluate_policy(app, mark, &mut evaluated).await?,
-            _ => {
-                let orders = {
-                    let mut connection = app.db.read().await?;
-                    affected::orders(&mut connection, mark).await?
-                };
-                evaluate_each(app, &mark.brand_id, orders, &mut evaluated).await
-            }
-        };
-        if succeeded {
-            done.entry(mark.brand_id.clone())
-                .or_default()
-                .push(mark.number);
+    let mut turns = VecDeque::new();
+    {
+        let mut connection = app.db.read().await?;
+        for brand_id in dirty_marks::list_brands(&mut connection).await? {
+            let through = dirty_marks::last_number(&mut connection, &brand_id).await?;
+            turns.push_back((brand_id, 0, through));
         }
     }
-    for read in done {
-        app.db
-            .run_locked_tx("delete_marks", read, |connection, (brand_id, numbers)| {
-                Box::pin(dirty_marks::delete(connection, brand_id, numbers))
-            })
-            .await?;
-    }
-    Ok(evaluated.len())
-}
-
-/// Evaluates the Brand's orders from the mark's time on, page by page.
-async fn evaluate_policy(
-    app: &App,
-    mark: &Mark,
-    evaluated: &mut HashMap<(BrandId, OrderId), bool>,
-) -> Result<bool, StoreError> {
-    let from_time = mark.from_time.unwrap_or_else(crate::store::first_instant);
-    let mut after = None;
-    let mut succeeded = true;
-    loop {
-        let page = {
+    let mut count = 0;
+    while let Some((brand_id, after, through)) = turns.pop_front() {
+        let marks = {
             let mut connection = app.db.read().await?;
-            orders::list_from(
-                &mut connection,
-                &mark.brand_id,
-                from_time,
-                after.as_ref(),
-                POLICY_ORDERS,
-            )
-            .await?
+            dirty_marks::list(&mut connection, &brand_id, after, through, MARKS).await?
         };
-        let Some(last) = page.last() else {
-            return Ok(succeeded);
+        let Some(last) = marks.last() else {
+            continue;
         };
-        after = Some(last.clone());
-        let orders = page.into_iter().map(|(_, order_id)| order_id);
-        succeeded &= evaluate_each(app, &mark.brand_id, orders, evaluated).await;
+        match evaluate_behind(app, &brand_id, &marks).await {
+            Ok(evaluated) => {
+                count += evaluated;
+                turns.push_back((brand_id, last.number, through));
+            }
+            Err(error) => tracing::error!(
+                brand.id = %brand_id,
+                error = &error as &dyn std::error::Error,
+                "the brand's orders are evaluated later"
+            ),
+        }
     }
+    Ok(count)
 }
 
-/// Evaluates those of `orders` that were not yet, and returns whether all of them are now.
+async fn evaluate_behind(
+    app: &App,
+    brand_id: &BrandId,
+    marks: &[Mark],
+) -> Result<usize, StoreError> {
+    let orders = {
+        let mut connection = app.db.read().await?;
+        affected::orders(&mut connection, brand_id, marks).await?
+    };
+    let count = orders.len();
+    let pass = evaluate_each(app, brand_id, orders).await;
+    let numbers: Vec<i64> = marks.iter().map(|mark| mark.number).collect();
+    app.db
+        .run_locked_tx(
+            "finish_marks",
+            (brand_id.clone(), numbers, pass.failed),
+            |connection, (brand_id, numbers, failed)| {
+                Box::pin(async move {
+                    mark_again(connection, brand_id, failed).await?;
+                    dirty_marks::delete(connection, brand_id, numbers).await
+                })
+            },
+        )
+        .await?;
+    Ok(count)
+}
+
+/// Marks orders that could not be evaluated, so that what else was marked with them need not stay.
+async fn mark_again(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    orders: &[OrderId],
+) -> Result<(), StoreError> {
+    for order_id in orders {
+        let mark = NewMark::new(Subject::Order(order_id.clone()));
+        dirty_marks::insert(connection, brand_id, &mark).await?;
+    }
+    Ok(())
+}
+
+/// What came of evaluating several orders.
+#[derive(Debug, Default)]
+struct Pass {
+    /// How many came to something else than before.
+    changed_count: i64,
+    /// Those that could not be evaluated.
+    failed: Vec<OrderId>,
+}
+
+/// Evaluates orders, some of them at once.
 async fn evaluate_each(
     app: &App,
     brand_id: &BrandId,
     orders: impl IntoIterator<Item = OrderId>,
-    evaluated: &mut HashMap<(BrandId, OrderId), bool>,
-) -> bool {
-    let keys: Vec<(BrandId, OrderId)> = orders
-        .into_iter()
-        .map(|order_id| (brand_id.clone(), order_id))
-        .collect();
-    let missing: Vec<(BrandId, OrderId)> = keys
-        .iter()
-        .filter(|key| !evaluated.contains_key(key))
-        .cloned()
-        .collect();
-    let results: Vec<((BrandId, OrderId), bool)> = stream::iter(missing)
-        .map(|(brand_id, order_id)| async move {
-            let result = evaluate_order(app, &brand_id, &order_id).await;
-            if let Err(error) = &result {
-                tracing::error!(
-                    order.id = %order_id,
-                    error = error as &dyn std::error::Error,
-                    "order cannot be evaluated"
-                );
-            }
-            ((brand_id, order_id), result.is_ok())
+) -> Pass {
+    stream::iter(orders)
+        .map(|order_id| async move {
+            let result = evaluate_order(app, brand_id, &order_id).await;
+            (order_id, result)
         })
         .buffer_unordered(AT_ONCE)
-        .collect()
-        .await;
-    evaluated.extend(results);
-    keys.iter()
-        .all(|key| evaluated.get(key).copied().unwrap_or(false))
+        .fold(Pass::default(), |mut pass, (order_id, result)| {
+            match result {
+                Ok(Evaluated::Changed) => pass.changed_count += 1,
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::error!(
+                        order.id = %order_id,
+                        error = &error as &dyn std::error::Error,
+                        "order cannot be evaluated"
+                    );
+                    pass.failed.push(order_id);
+                }
+            }
+            future::ready(pass)
+        })
+        .await
 }
 
 /// Evaluates one order now.

@@ -102,6 +102,7 @@ impl Service {
             email_digest_key: config.secrets.email_digest_key.clone(),
             identity: links.clone(),
             wake: Notify::new(),
+            recompute_wake: Notify::new(),
         });
         let lifetime = Lifetime::default();
         let messages = MessageEventServiceClient::with_interceptor(chat, credential);
@@ -110,6 +111,8 @@ impl Service {
         let shutdown = &lifetime.shutdown;
         let evaluation = evaluate::run(Arc::clone(&app), shutdown.clone());
         lifetime.tasks.spawn(evaluation);
+        let recomputation = evaluate::recompute::run(Arc::clone(&app), shutdown.clone());
+        lifetime.tasks.spawn(recomputation);
         let awaiting = evaluate::run_awaited(Arc::clone(&app), shutdown.clone());
         lifetime.tasks.spawn(awaiting);
         let tokens = TokenVerifier::new(

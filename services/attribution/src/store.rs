@@ -15,6 +15,7 @@ pub(crate) mod ledger_entries;
 pub(crate) mod messages;
 pub(crate) mod order_statuses;
 pub(crate) mod orders;
+pub(crate) mod recomputations;
 pub(crate) mod refunds;
 mod schema;
 

@@ -7,6 +7,7 @@ mod methods;
 mod migrations;
 mod persons;
 mod properties;
+mod recomputation;
 mod recording;
 mod service;
 mod store;
@@ -95,6 +96,7 @@ impl World {
             email_digest_key: secrets.email_digest_key,
             identity: LinkServiceClient::with_interceptor(nobody, credential),
             wake: Notify::new(),
+            recompute_wake: Notify::new(),
         })
     }
 
@@ -122,9 +124,10 @@ impl World {
         applied.unwrap();
     }
 
-    /// Evaluates everything that is marked.
+    /// Evaluates everything that is marked, and recomputes what there is to recompute.
     pub(crate) async fn settle(&self) {
         evaluate::evaluate_marked(&self.app).await.unwrap();
+        while evaluate::recompute::recompute(&self.app).await.unwrap() > 0 {}
     }
 
     /// A request of the Brand's own program, with a body that `tag` tells from others.

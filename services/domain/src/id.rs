@@ -97,6 +97,8 @@ uuid_ids! {
     RequestId;
     /// A booking in the ledger.
     LedgerEntryId;
+    /// A span of orders that is evaluated again.
+    RecomputationId;
     /// A key of the Brand: for assertions, or for its services.
     KeyId;
 }

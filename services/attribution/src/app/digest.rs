@@ -11,7 +11,8 @@ use crate::{
     error::Error,
     store::{
         attributions::{self, StoredAttribution},
-        dirty_marks, first_instant, last_instant, ledger_entries, orders,
+        awaited_sign_ins, dirty_marks, first_instant, last_instant, ledger_entries, orders,
+        recomputations,
     },
 };
 
@@ -23,7 +24,7 @@ const ORDERS: i64 = 256;
 pub(crate) struct BrandDigest {
     pub(crate) digest: [u8; 32],
     pub(crate) order_count: i64,
-    /// Whether everything that has arrived is evaluated in it.
+    /// Whether everything that has arrived is evaluated in it, and no order waits for a sign-in.
     pub(crate) is_settled: bool,
 }
 
@@ -36,13 +37,21 @@ pub(crate) async fn digest(app: &App, brand_id: &BrandId) -> Result<BrandDigest,
     let mut connection = app.db.read().await?;
     let mut hash = Sha256::new();
     let mut order_count = 0;
-    // Looked at first: a mark that comes while reading is found by the next call.
-    let is_settled = !dirty_marks::exist(&mut connection, brand_id).await?;
+    // Looked at first: what comes while reading is found by the next call.
+    let is_settled = !dirty_marks::exist(&mut connection, brand_id).await?
+        && !recomputations::is_any_running(&mut connection, brand_id, None).await?
+        && !awaited_sign_ins::exist(&mut connection, brand_id).await?;
     let mut after: Option<(DateTime<Utc>, OrderId)> = None;
     loop {
-        let from_time = first_instant();
-        let page =
-            orders::list_from(&mut connection, brand_id, from_time, after.as_ref(), ORDERS).await?;
+        let page = orders::list_from(
+            &mut connection,
+            brand_id,
+            first_instant(),
+            last_instant(),
+            after.as_ref(),
+            ORDERS,
+        )
+        .await?;
         let Some(last) = page.last() else {
             break;
         };

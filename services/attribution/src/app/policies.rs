@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use domain::{
     attribution_policy::{AttributionPolicy, AttributionPolicyRevision},
-    id::BrandId,
+    id::{BrandId, RecomputationId},
 };
 use kit::{
     db::{Connection, StoreError},
@@ -16,8 +16,8 @@ use crate::{
     error::Error,
     store::{
         attribution_policies::{self, SetPolicy},
-        brands,
-        dirty_marks::{self, NewMark, Subject},
+        brands, last_instant,
+        recomputations::{self, Cause, Recomputation},
     },
 };
 
@@ -27,11 +27,12 @@ struct Input {
     policy: AttributionPolicy,
     effective_time: DateTime<Utc>,
     service_id: String,
+    recomputation_id: RecomputationId,
     now: DateTime<Utc>,
 }
 
-/// Sets a policy from an effective time on, by default from now on. The orders that it touches are
-/// evaluated after it; a repeated call returns the revision of the first.
+/// Sets a policy from an effective time on, by default from now on. The orders that count by it
+/// are evaluated after it; a repeated call returns the revision of the first.
 ///
 /// # Errors
 ///
@@ -52,6 +53,7 @@ pub(crate) async fn set_policy(
         policy,
         effective_time: effective_time.unwrap_or(now),
         service_id,
+        recomputation_id: app.ids.next(),
         now,
     };
     let set = app
@@ -60,7 +62,7 @@ pub(crate) async fn set_policy(
             Box::pin(set(connection, input))
         })
         .await?;
-    app.wake.notify_one();
+    app.recompute_wake.notify_one();
     Ok(set)
 }
 
@@ -85,8 +87,13 @@ async fn set(connection: &mut Connection, input: &Input) -> Result<SetPolicy, Er
         service_id: input.service_id.clone(),
     };
     attribution_policies::insert(connection, brand_id, &set).await?;
-    let mark = NewMark::from(Subject::Policy, input.effective_time);
-    dirty_marks::insert(connection, brand_id, &mark).await?;
+    let until_time = attribution_policies::next_effective_time(connection, brand_id, &set).await?;
+    let span = Recomputation::new(
+        input.recomputation_id,
+        input.effective_time,
+        until_time.unwrap_or_else(last_instant),
+    );
+    recomputations::insert(connection, brand_id, &span, Cause::Policy, input.now).await?;
     let kept = revision.to_be_bytes().to_vec();
     request::keep(connection, &input.key, kept, input.now).await?;
     Ok(set)

@@ -1,9 +1,20 @@
-//! From what a fact has touched to the orders that it can change.
+//! From what facts have touched to the orders that they can change.
+//!
+//! A mark names an account, a customer, a cart or an order, and the instant from which on orders can
+//! be changed. It reaches every key by which an order may name whoever is, was or could be one person
+//! with that account: that is more than a fact can change where links were revoked; it is never
+//! less. The marks of a page are followed together, each key keeping the earliest of its own
+//! instants, so what it costs grows with the orders found.
+//!
+//! Source: SPEC 36, 42.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use domain::id::{AccountId, BrandId, CustomerId, OrderId};
+use domain::{
+    email::EmailDigest,
+    id::{AccountId, BrandId, CartId, CustomerId, OrderId},
+};
 use kit::{
     db::{Connection, StoreError},
     directory::{accounts, links},
@@ -13,77 +24,183 @@ use crate::store::{
     awaited_sign_ins, checkouts,
     dirty_marks::{Mark, Subject},
     first_instant,
-    orders::{self, Keys},
+    orders::{self, Keys, NamedOrder},
 };
 
-/// Returns the orders behind a mark; none behind one on the policy, which is paged through.
-pub(crate) async fn orders(
-    connection: &mut Connection,
-    mark: &Mark,
-) -> Result<BTreeSet<OrderId>, StoreError> {
-    let brand_id = &mark.brand_id;
-    let from_time = mark.from_time.unwrap_or_else(first_instant);
-    match &mark.subject {
-        Subject::Policy => Ok(BTreeSet::new()),
-        Subject::Order(order_id) => Ok(BTreeSet::from([order_id.clone()])),
-        Subject::Cart(cart_id) => {
-            let keys = Keys {
-                carts: vec![cart_id.clone()],
-                ..Keys::default()
-            };
-            let found = orders::list_by_keys(connection, brand_id, &keys, from_time).await?;
-            Ok(found.into_iter().collect())
-        }
-        Subject::Account(account_id) => {
-            of_persons(connection, brand_id, &[*account_id], None, from_time).await
-        }
-        Subject::Customer(customer_id) => {
-            let known = accounts::list_by_customer(connection, brand_id, customer_id).await?;
-            let accounts: Vec<AccountId> = known.iter().map(|account| account.id).collect();
-            of_persons(
-                connection,
-                brand_id,
-                &accounts,
-                Some(customer_id),
-                from_time,
-            )
-            .await
-        }
-    }
+/// The keys that marks reach, each with the instant from which on an order under it can be changed.
+#[derive(Debug, Default)]
+struct Reach {
+    accounts: BTreeMap<AccountId, DateTime<Utc>>,
+    customers: BTreeMap<CustomerId, DateTime<Utc>>,
+    carts: BTreeMap<CartId, DateTime<Utc>>,
+    emails: BTreeMap<EmailDigest, DateTime<Utc>>,
 }
 
-/// Returns the orders under any key of whoever is, was or could be one person with `accounts`.
-///
-/// That is more than a fact can change where links were revoked; it is never less.
-async fn of_persons(
+/// Returns the orders behind marks of one Brand.
+pub(crate) async fn orders(
     connection: &mut Connection,
     brand_id: &BrandId,
-    accounts: &[AccountId],
-    customer_id: Option<&CustomerId>,
-    from_time: DateTime<Utc>,
+    marks: &[Mark],
 ) -> Result<BTreeSet<OrderId>, StoreError> {
-    let links = links::connected(connection, brand_id, accounts).await?;
-    let accounts: BTreeSet<AccountId> = links
-        .iter()
-        .flat_map(|link| [link.client, link.temporary])
-        .chain(accounts.iter().copied())
-        .collect();
-    let accounts: Vec<AccountId> = accounts.into_iter().collect();
-    let known = accounts::list(connection, brand_id, &accounts).await?;
-    let emails = accounts::list_emails(connection, brand_id, &accounts).await?;
-    let customers: BTreeSet<CustomerId> = known
+    let mut found = BTreeSet::new();
+    let mut reach = Reach::default();
+    let last_time = orders::last_time(connection, brand_id).await?;
+    for mark in marks {
+        let from_time = mark.from_time.unwrap_or_else(first_instant);
+        // Nearly every message is told of before the next order is placed.
+        if mark.from_time.is_some() && last_time.is_none_or(|last_time| last_time < from_time) {
+            continue;
+        }
+        match &mark.subject {
+            Subject::Order(order_id) => {
+                found.insert(order_id.clone());
+            }
+            Subject::Account(account_id) => keep(&mut reach.accounts, *account_id, from_time),
+            Subject::Cart(cart_id) => keep(&mut reach.carts, cart_id.clone(), from_time),
+            Subject::Customer(customer_id) => {
+                for account in accounts::list_by_customer(connection, brand_id, customer_id).await?
+                {
+                    keep(&mut reach.accounts, account.id, from_time);
+                }
+                keep(&mut reach.customers, customer_id.clone(), from_time);
+            }
+        }
+    }
+    reach.follow_links(connection, brand_id).await?;
+    reach.add_keys(connection, brand_id).await?;
+    found.extend(reach.orders(connection, brand_id).await?);
+    Ok(found)
+}
+
+/// Keeps the earlier of two instants of a key.
+fn keep<K: Ord>(instants: &mut BTreeMap<K, DateTime<Utc>>, key: K, from_time: DateTime<Utc>) {
+    instants
+        .entry(key)
+        .and_modify(|known| *known = from_time.min(*known))
+        .or_insert(from_time);
+}
+
+impl Reach {
+    /// Reaches all accounts that links, revoked ones included, lead to from those that are reached.
+    async fn follow_links(
+        &mut self,
+        connection: &mut Connection,
+        brand_id: &BrandId,
+    ) -> Result<(), StoreError> {
+        let seeds: Vec<AccountId> = self.accounts.keys().copied().collect();
+        let links = links::connected(connection, brand_id, &seeds).await?;
+        let mut neighbours: BTreeMap<AccountId, Vec<AccountId>> = BTreeMap::new();
+        for link in links.iter() {
+            neighbours
+                .entry(link.client)
+                .or_default()
+                .push(link.temporary);
+            neighbours
+                .entry(link.temporary)
+                .or_default()
+                .push(link.client);
+        }
+        let mut ends: Vec<(AccountId, DateTime<Utc>)> = self
+            .accounts
+            .iter()
+            .map(|(account, from_time)| (*account, *from_time))
+            .collect();
+        while let Some((end, from_time)) = ends.pop() {
+            for next in neighbours.get(&end).into_iter().flatten() {
+                if self
+                    .accounts
+                    .get(next)
+                    .is_none_or(|known| from_time < *known)
+                {
+                    self.accounts.insert(*next, from_time);
+                    ends.push((*next, from_time));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reaches the other keys of the accounts that are reached.
+    async fn add_keys(
+        &mut self,
+        connection: &mut Connection,
+        brand_id: &BrandId,
+    ) -> Result<(), StoreError> {
+        let ids: Vec<AccountId> = self.accounts.keys().copied().collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let from_times = &self.accounts;
+        for account in accounts::list(connection, brand_id, &ids).await? {
+            if let Some(customer) = account.customer_id {
+                keep(&mut self.customers, customer, from_times[&account.id]);
+            }
+        }
+        for email in accounts::list_emails(connection, brand_id, &ids).await? {
+            keep(
+                &mut self.emails,
+                email.digest,
+                from_times[&email.account_id],
+            );
+        }
+        for (account, cart) in checkouts::list_carts(connection, brand_id, &ids).await? {
+            keep(&mut self.carts, cart, from_times[&account]);
+        }
+        Ok(())
+    }
+
+    /// Returns the orders under what is reached, and those that wait for a sign-in to it.
+    async fn orders(
+        self,
+        connection: &mut Connection,
+        brand_id: &BrandId,
+    ) -> Result<Vec<OrderId>, StoreError> {
+        let Some(from_time) = self.earliest() else {
+            return Ok(Vec::new());
+        };
+        let keys = Keys {
+            accounts: self.accounts.keys().copied().collect(),
+            customers: self.customers.keys().cloned().collect(),
+            carts: self.carts.keys().cloned().collect(),
+            emails: self.emails.keys().copied().collect(),
+        };
+        let named = orders::list_by_keys(connection, brand_id, &keys, from_time).await?;
+        let waiting =
+            awaited_sign_ins::list_by_accounts(connection, brand_id, &keys.accounts).await?;
+        Ok(named
+            .into_iter()
+            .filter(|order| self.touches(order))
+            .map(|order| order.id)
+            .chain(waiting)
+            .collect())
+    }
+
+    fn earliest(&self) -> Option<DateTime<Utc>> {
+        let accounts = self.accounts.values();
+        let others = self.customers.values().chain(self.carts.values());
+        accounts
+            .chain(others)
+            .chain(self.emails.values())
+            .min()
+            .copied()
+    }
+
+    fn touches(&self, order: &NamedOrder) -> bool {
+        fn from<K: Ord>(
+            instants: &BTreeMap<K, DateTime<Utc>>,
+            key: Option<&K>,
+        ) -> Option<DateTime<Utc>> {
+            instants.get(key?).copied()
+        }
+        let keys = &order.keys;
+        [
+            from(&self.accounts, keys.account.as_ref()),
+            from(&self.customers, keys.customer.as_ref()),
+            from(&self.carts, keys.cart.as_ref()),
+            from(&self.emails, keys.email.as_ref()),
+        ]
         .into_iter()
-        .filter_map(|account| account.customer_id)
-        .chain(customer_id.cloned())
-        .collect();
-    let emails: BTreeSet<_> = emails.into_iter().map(|email| email.digest).collect();
-    let keys = Keys {
-        customers: customers.into_iter().collect(),
-        carts: checkouts::list_carts(connection, brand_id, &accounts).await?,
-        emails: emails.into_iter().collect(),
-        accounts,
-    };
-    let named = orders::list_by_keys(connection, brand_id, &keys, from_time).await?;
-    let waiting = awaited_sign_ins::list_by_accounts(connection, brand_id, &keys.accounts).await?;
-    Ok(named.into_iter().chain(waiting).collect())
+        .flatten()
+        .any(|from_time| from_time <= order.order_time)
+    }
 }

@@ -7,7 +7,7 @@ use domain::id::{LedgerEntryId, MemberId};
 use futures_util::stream::BoxStream;
 use kit::{
     consistency::ConsistencyToken,
-    convert::{field, optional_instant},
+    convert::{field, optional_instant, timestamp},
     error::CallError,
     page,
 };
@@ -30,7 +30,7 @@ use crate::{
     app::{
         App, attributions, digest, explanations,
         ledger::{self, Reader},
-        policies,
+        policies, recomputations,
     },
     convert,
     error::Error,
@@ -127,6 +127,26 @@ impl AttributionMethods {
         Ok(ListAttributionPolicyRevisionsResponse {
             policy_revisions: revisions,
             next_page_token,
+        })
+    }
+
+    async fn do_recompute(
+        &self,
+        request: Request<RecomputeAttributionsRequest>,
+    ) -> Result<RecomputeAttributionsResponse, Error> {
+        let caller = Caller::of(&request)?;
+        let request = request.into_inner();
+        let from_time = optional_instant("from_time", request.from_time.as_ref())?;
+        let until_time = optional_instant("until_time", request.until_time.as_ref())?;
+        let key = caller.request_key("RecomputeAttributions", &request.request_id, &request)?;
+        let brand_id = &caller.brand_id;
+        let progress =
+            recomputations::recompute(&self.0, brand_id, key, from_time, until_time).await?;
+        Ok(RecomputeAttributionsResponse {
+            order_count: progress.order_count,
+            evaluated_count: progress.evaluated_count,
+            changed_count: progress.changed_count,
+            complete_time: progress.complete_time.map(timestamp),
         })
     }
 
@@ -262,9 +282,9 @@ impl AttributionService for AttributionMethods {
 
     async fn recompute_attributions(
         &self,
-        _: Request<RecomputeAttributionsRequest>,
+        request: Request<RecomputeAttributionsRequest>,
     ) -> Result<Response<RecomputeAttributionsResponse>, Status> {
-        unimplemented("rapport.attribution.v1.AttributionService.RecomputeAttributions")
+        answer(self.do_recompute(request).await)
     }
 
     async fn get_digest(

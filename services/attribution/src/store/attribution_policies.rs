@@ -157,6 +157,23 @@ pub(crate) async fn find(
     row.map(SetPolicy::try_from).transpose()
 }
 
+/// Returns when the next policy behind `set` takes effect: from then on `set` counts for no order.
+pub(crate) async fn next_effective_time(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    set: &SetPolicy,
+) -> Result<Option<DateTime<Utc>>, StoreError> {
+    let next: Option<Sql<DateTime<Utc>>> = query!(connection, |c| attribution_policy::table
+        .filter(attribution_policy::brand_id.eq(Sql(brand_id)))
+        .filter(attribution_policy::effective_time.gt(Sql(set.revision.effective_time)))
+        .order(attribution_policy::effective_time)
+        .select(attribution_policy::effective_time)
+        .first(c)
+        .await
+        .optional())?;
+    Ok(next.map(|time| time.0))
+}
+
 /// Returns the revision that counts for an order placed at `order_time`, where there is one: what
 /// [`AttributionPolicyRevision::in_force`] would pick from all of them.
 pub(crate) async fn find_in_force(

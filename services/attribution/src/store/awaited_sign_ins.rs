@@ -48,6 +48,20 @@ pub(crate) async fn find(
     }))
 }
 
+/// Returns whether an order of the Brand waits.
+pub(crate) async fn exist(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+) -> Result<bool, StoreError> {
+    let first: Option<Sql<OrderId>> = query!(connection, |c| awaited_sign_in::table
+        .filter(awaited_sign_in::brand_id.eq(Sql(brand_id)))
+        .select(awaited_sign_in::order_id)
+        .first(c)
+        .await
+        .optional())?;
+    Ok(first.is_some())
+}
+
 /// Returns the first `limit` orders that wait, each with the account that it waits for.
 pub(crate) async fn list(
     connection: &mut Connection,

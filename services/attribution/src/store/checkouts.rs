@@ -73,19 +73,22 @@ pub(crate) async fn find_latest(
     }))
 }
 
-/// Returns the carts with which one of `accounts` stood at a checkout.
+/// Returns the carts with which each of `accounts` stood at a checkout.
 pub(crate) async fn list_carts(
     connection: &mut Connection,
     brand_id: &BrandId,
     accounts: &[AccountId],
-) -> Result<Vec<CartId>, StoreError> {
+) -> Result<Vec<(AccountId, CartId)>, StoreError> {
     let accounts: Vec<Sql<AccountId>> = accounts.iter().copied().map(Sql).collect();
-    let carts: Vec<Sql<CartId>> = query!(connection, |c| checkout::table
+    let carts: Vec<(Sql<AccountId>, Sql<CartId>)> = query!(connection, |c| checkout::table
         .filter(checkout::brand_id.eq(Sql(brand_id)))
         .filter(checkout::account_id.eq_any(&accounts))
-        .select(checkout::cart_id)
+        .select((checkout::account_id, checkout::cart_id))
         .distinct()
         .load(c)
         .await)?;
-    Ok(carts.into_iter().map(|cart| cart.0).collect())
+    Ok(carts
+        .into_iter()
+        .map(|(account, cart)| (account.0, cart.0))
+        .collect())
 }

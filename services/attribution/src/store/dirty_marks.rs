@@ -5,7 +5,7 @@
 //! fact, and no fact is without a mark until it was looked at, whoever commits first.
 
 use chrono::{DateTime, Utc};
-use diesel::{BoolExpressionMethods, ExpressionMethods, QueryDsl, Queryable};
+use diesel::{ExpressionMethods, QueryDsl, Queryable, dsl::max};
 use diesel_async::RunQueryDsl;
 use domain::id::{AccountId, BrandId, CartId, CustomerId, OrderId};
 use kit::{
@@ -26,8 +26,6 @@ pub(crate) enum Subject {
     Customer(CustomerId),
     /// Who stood at the checkout with a cart.
     Cart(CartId),
-    /// By which policy the Brand's orders count.
-    Policy,
 }
 
 /// A mark that is not written yet.
@@ -59,7 +57,6 @@ impl NewMark {
 /// A mark that somebody has to look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mark {
-    pub(crate) brand_id: BrandId,
     pub(crate) number: i64,
     pub(crate) subject: Subject,
     pub(crate) from_time: Option<DateTime<Utc>>,
@@ -67,7 +64,6 @@ pub(crate) struct Mark {
 
 #[derive(Queryable)]
 struct Row {
-    brand_id: Sql<BrandId>,
     mark_number: i64,
     subject_kind: Sql<String>,
     subject: Sql<String>,
@@ -81,7 +77,6 @@ impl Subject {
             Self::Account(id) => ("ACCOUNT", id.to_string()),
             Self::Customer(id) => ("CUSTOMER", id.to_string()),
             Self::Cart(id) => ("CART", id.to_string()),
-            Self::Policy => ("POLICY", String::new()),
         }
     }
 
@@ -91,7 +86,6 @@ impl Subject {
             "ACCOUNT" => subject.parse().ok().map(Self::Account),
             "CUSTOMER" => subject.parse().ok().map(Self::Customer),
             "CART" => subject.parse().ok().map(Self::Cart),
-            "POLICY" => Some(Self::Policy),
             _ => None,
         }
     }
@@ -106,7 +100,6 @@ impl TryFrom<Row> for Mark {
                 what: "dirty_mark.subject",
             })?;
         Ok(Self {
-            brand_id: row.brand_id.0,
             number: row.mark_number,
             subject,
             from_time: row.from_time.map(|time| time.0),
@@ -133,26 +126,45 @@ pub(crate) async fn insert(
     Ok(())
 }
 
-/// Returns the next `limit` marks behind `after`, by Brand, then by number.
+/// Returns the Brands that have marks.
+pub(crate) async fn list_brands(connection: &mut Connection) -> Result<Vec<BrandId>, StoreError> {
+    let brands: Vec<Sql<BrandId>> = query!(connection, |c| dirty_mark::table
+        .select(dirty_mark::brand_id)
+        .distinct()
+        .order(dirty_mark::brand_id)
+        .load(c)
+        .await)?;
+    Ok(brands.into_iter().map(|brand| brand.0).collect())
+}
+
+/// Returns the greatest number that a mark of the Brand's has now; 0 without one.
+pub(crate) async fn last_number(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+) -> Result<i64, StoreError> {
+    let last: Option<i64> = query!(connection, |c| dirty_mark::table
+        .filter(dirty_mark::brand_id.eq(Sql(brand_id)))
+        .select(max(dirty_mark::mark_number))
+        .first(c)
+        .await)?;
+    Ok(last.unwrap_or(0))
+}
+
+/// Returns the Brand's next `limit` marks of a number above `after` and up to `through`, by number.
 pub(crate) async fn list(
     connection: &mut Connection,
-    after: Option<&(BrandId, i64)>,
+    brand_id: &BrandId,
+    after: i64,
+    through: i64,
     limit: i64,
 ) -> Result<Vec<Mark>, StoreError> {
-    let (brand_id, number) =
-        after.map_or(("", 0), |(brand_id, number)| (brand_id.as_str(), *number));
     let rows: Vec<Row> = query!(connection, |c| dirty_mark::table
-        .filter(
-            dirty_mark::brand_id
-                .gt(Sql(brand_id))
-                .or(dirty_mark::brand_id
-                    .eq(Sql(brand_id))
-                    .and(dirty_mark::mark_number.gt(number)))
-        )
-        .order((dirty_mark::brand_id, dirty_mark::mark_number))
+        .filter(dirty_mark::brand_id.eq(Sql(brand_id)))
+        .filter(dirty_mark::mark_number.gt(after))
+        .filter(dirty_mark::mark_number.le(through))
+        .order(dirty_mark::mark_number)
         .limit(limit)
         .select((
-            dirty_mark::brand_id,
             dirty_mark::mark_number,
             dirty_mark::subject_kind,
             dirty_mark::subject,

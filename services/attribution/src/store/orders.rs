@@ -186,6 +186,41 @@ pub(crate) struct Keys {
     pub(crate) emails: Vec<EmailDigest>,
 }
 
+/// What it takes to tell whom an order may concern.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NamedOrder {
+    pub(crate) id: OrderId,
+    pub(crate) order_time: DateTime<Utc>,
+    pub(crate) keys: BuyerKeys,
+}
+
+#[derive(Queryable)]
+struct NamedRow {
+    order_id: Sql<OrderId>,
+    order_time: Sql<DateTime<Utc>>,
+    account_id: Option<Sql<AccountId>>,
+    customer_id: Option<Sql<CustomerId>>,
+    cart_id: Option<Sql<CartId>>,
+    email_digest: Option<Vec<u8>>,
+}
+
+impl TryFrom<NamedRow> for NamedOrder {
+    type Error = StoreError;
+
+    fn try_from(row: NamedRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: row.order_id.0,
+            order_time: row.order_time.0,
+            keys: BuyerKeys {
+                account: row.account_id.map(|id| id.0),
+                customer: row.customer_id.map(|id| id.0),
+                cart: row.cart_id.map(|id| id.0),
+                email: row.email_digest.map(digest).transpose()?,
+            },
+        })
+    }
+}
+
 /// Returns the orders placed at or after `from_time` that name one of `keys`; one may come twice.
 ///
 /// Each kind of key has an index of its own, and is asked for by itself, so that what this costs
@@ -195,7 +230,7 @@ pub(crate) async fn list_by_keys(
     brand_id: &BrandId,
     keys: &Keys,
     from_time: DateTime<Utc>,
-) -> Result<Vec<OrderId>, StoreError> {
+) -> Result<Vec<NamedOrder>, StoreError> {
     let accounts: Vec<Sql<AccountId>> = keys.accounts.iter().copied().map(Sql).collect();
     let customers: Vec<Sql<&CustomerId>> = keys.customers.iter().map(Sql).collect();
     let carts: Vec<Sql<&CartId>> = keys.carts.iter().map(Sql).collect();
@@ -204,15 +239,22 @@ pub(crate) async fn list_by_keys(
         .iter()
         .map(|digest| digest.as_bytes().as_slice())
         .collect();
-    let mut found: Vec<Sql<OrderId>> = Vec::new();
+    let mut found: Vec<NamedRow> = Vec::new();
     macro_rules! add {
         ($column:ident, $values:ident) => {
             if !$values.is_empty() {
-                let orders: Vec<Sql<OrderId>> = query!(connection, |c| order::table
+                let orders: Vec<NamedRow> = query!(connection, |c| order::table
                     .filter(order::brand_id.eq(Sql(brand_id)))
                     .filter(order::$column.eq_any(&$values))
                     .filter(order::order_time.ge(Sql(from_time)))
-                    .select(order::order_id)
+                    .select((
+                        order::order_id,
+                        order::order_time,
+                        order::account_id,
+                        order::customer_id,
+                        order::cart_id,
+                        order::email_digest,
+                    ))
                     .load(c)
                     .await)?;
                 found.extend(orders);
@@ -223,15 +265,31 @@ pub(crate) async fn list_by_keys(
     add!(customer_id, customers);
     add!(cart_id, carts);
     add!(email_digest, emails);
-    Ok(found.into_iter().map(|id| id.0).collect())
+    found.into_iter().map(NamedOrder::try_from).collect()
 }
 
-/// Returns the next `limit` orders placed at or after `from_time`, by time, then by id, behind
-/// `after`.
+/// Returns the time of the order that was placed last.
+pub(crate) async fn last_time(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+) -> Result<Option<DateTime<Utc>>, StoreError> {
+    let last: Option<Sql<DateTime<Utc>>> = query!(connection, |c| order::table
+        .filter(order::brand_id.eq(Sql(brand_id)))
+        .order(order::order_time.desc())
+        .select(order::order_time)
+        .first(c)
+        .await
+        .optional())?;
+    Ok(last.map(|time| time.0))
+}
+
+/// Returns the next `limit` orders placed at or after `from_time` and before `until_time`, by time,
+/// then by id, behind `after`.
 pub(crate) async fn list_from(
     connection: &mut Connection,
     brand_id: &BrandId,
     from_time: DateTime<Utc>,
+    until_time: DateTime<Utc>,
     after: Option<&(DateTime<Utc>, OrderId)>,
     limit: i64,
 ) -> Result<Vec<(DateTime<Utc>, OrderId)>, StoreError> {
@@ -240,6 +298,7 @@ pub(crate) async fn list_from(
     let rows: Vec<(Sql<DateTime<Utc>>, Sql<OrderId>)> = query!(connection, |c| order::table
         .filter(order::brand_id.eq(Sql(brand_id)))
         .filter(order::order_time.ge(Sql(time)))
+        .filter(order::order_time.lt(Sql(until_time)))
         .filter(
             order::order_time
                 .gt(Sql(time))
@@ -251,4 +310,27 @@ pub(crate) async fn list_from(
         .load(c)
         .await)?;
     Ok(rows.into_iter().map(|(time, id)| (time.0, id.0)).collect())
+}
+
+/// Returns how many orders [`list_from`] would go through.
+pub(crate) async fn count_from(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    from_time: DateTime<Utc>,
+    until_time: DateTime<Utc>,
+    after: Option<&(DateTime<Utc>, OrderId)>,
+) -> Result<i64, StoreError> {
+    let (time, id) = after.map_or((from_time, ""), |(time, id)| (*time, id.as_str()));
+    query!(connection, |c| order::table
+        .filter(order::brand_id.eq(Sql(brand_id)))
+        .filter(order::order_time.ge(Sql(time)))
+        .filter(order::order_time.lt(Sql(until_time)))
+        .filter(
+            order::order_time
+                .gt(Sql(time))
+                .or(order::order_id.gt(Sql(id)))
+        )
+        .count()
+        .get_result(c)
+        .await)
 }

@@ -192,4 +192,24 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use diesel::sql_types::{BigInt, Nullable};
+    use kit::db::{DbText, DbTime, DbUuid};
+
+    recomputation (brand_id, recomputation_id) {
+        brand_id -> DbText,
+        recomputation_id -> DbUuid,
+        cause -> DbText,
+        from_time -> DbTime,
+        until_time -> DbTime,
+        last_order_time -> Nullable<DbTime>,
+        last_order_id -> Nullable<DbText>,
+        evaluated_count -> BigInt,
+        changed_count -> BigInt,
+        claim_time -> Nullable<DbTime>,
+        create_time -> DbTime,
+        complete_time -> Nullable<DbTime>,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(attribution, order);

@@ -241,12 +241,38 @@ async fn another_brand_sees_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_recomputation_is_asked_for_and_tells_how_far_it_is() {
+    for engine in TestEngine::ALL {
+        let (world, orders, attributions) = talked(engine).await;
+        orders.record_order(service(report())).await.unwrap();
+        let request = wire::RecomputeAttributionsRequest {
+            from_time: Some(timestamp(day(0))),
+            until_time: None,
+            request_id: request_id(9),
+        };
+        let ask = async || {
+            let answer = attributions.recompute_attributions(service(request.clone()));
+            answer.await.unwrap().into_inner()
+        };
+        let asked = ask().await;
+        assert_eq!((asked.order_count, asked.complete_time), (1, None));
+        let mut second = request.clone();
+        second.request_id = request_id(10);
+        let refused = attributions.recompute_attributions(service(second));
+        let running = "RECOMPUTATION_RUNNING";
+        check(refused.await, Code::FailedPrecondition, running);
+        world.settle().await;
+        let done = ask().await;
+        assert_eq!((done.evaluated_count, done.changed_count), (1, 0));
+        assert!(done.complete_time.is_some());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_method_whose_turn_has_not_come_says_so() {
     let (_world, _, attributions) = talked(TestEngine::Sqlite).await;
     let code = Code::Unimplemented;
     let refused = attributions.simulate_attribution_policy(service(Default::default()));
-    check(refused.await, code, "UNIMPLEMENTED");
-    let refused = attributions.recompute_attributions(service(Default::default()));
     check(refused.await, code, "UNIMPLEMENTED");
     let refused = attributions.watch_attributions(service(Default::default()));
     check(refused.await.map(|_| ()), code, "UNIMPLEMENTED");

@@ -4,7 +4,6 @@ use diesel_async::RunQueryDsl;
 use domain::{
     attribution_policy::AttributionPolicyRevision,
     evidence::{Evidence, MessageFact},
-    id::OrderId,
     message::{MessageKind, MessageOrigin, Side},
 };
 use kit::{
@@ -151,7 +150,7 @@ async fn orders_are_found_by_each_of_their_keys() {
         for keys in each {
             for (from_time, expected) in [(day(0), 1), (minute(1), 0)] {
                 let found = orders::list_by_keys(&mut connection, &world.brand, &keys, from_time);
-                let found: Vec<OrderId> = found.await.unwrap();
+                let found = found.await.unwrap();
                 assert_eq!(found.len(), expected, "{keys:?}");
             }
         }
@@ -169,7 +168,7 @@ async fn a_mark_reads_back_and_its_number_is_never_used_again() {
             Subject::Account(account(1)),
             Subject::Customer("ann: ä".parse().unwrap()),
             Subject::Cart("cart".parse().unwrap()),
-            Subject::Policy,
+            Subject::Order("o".parse().unwrap()),
         ];
         let mut numbers = std::collections::BTreeSet::new();
         for subject in subjects {
@@ -180,7 +179,8 @@ async fn a_mark_reads_back_and_its_number_is_never_used_again() {
             });
             let marks = {
                 let mut connection = world.app.db.read().await.unwrap();
-                dirty_marks::list(&mut connection, None, 9).await.unwrap()
+                let listed = dirty_marks::list(&mut connection, &world.brand, 0, i64::MAX, 9);
+                listed.await.unwrap()
             };
             let [found] = marks.as_slice() else {
                 panic!("{marks:?}");

@@ -119,12 +119,12 @@ CREATE TABLE dirty_mark (
     subject text NOT NULL,
     from_time timestamptz,
     PRIMARY KEY (brand_id, mark_number),
-    CONSTRAINT dirty_mark_kind_known CHECK (subject_kind IN ('ORDER', 'ACCOUNT', 'CUSTOMER', 'CART', 'POLICY'))
+    CONSTRAINT dirty_mark_kind_known CHECK (subject_kind IN ('ORDER', 'ACCOUNT', 'CUSTOMER', 'CART'))
 );
 COMMENT ON TABLE dirty_mark IS 'What a fact has touched and no evaluation has looked at since. A row is written in the transaction of the fact and deleted after an evaluation that has read it.';
 COMMENT ON COLUMN dirty_mark.brand_id IS 'The Brand. Never changes.';
 COMMENT ON COLUMN dirty_mark.mark_number IS 'Tells marks apart; never used twice. Never changes.';
-COMMENT ON COLUMN dirty_mark.subject_kind IS 'What was touched: an order, what is known of an account, customer or cart, or the Brand''s policy. Never changes.';
-COMMENT ON COLUMN dirty_mark.subject IS 'Its id; empty for the policy. Never changes.';
+COMMENT ON COLUMN dirty_mark.subject_kind IS 'What was touched: an order, or what is known of an account, customer or cart. Never changes.';
+COMMENT ON COLUMN dirty_mark.subject IS 'Its id. Never changes.';
 COMMENT ON COLUMN dirty_mark.from_time IS 'Only orders placed at or after it can be changed by the fact; absent where any can. Never changes.';
 CREATE INDEX dirty_mark_by_subject ON dirty_mark (brand_id, subject_kind, subject);

@@ -84,6 +84,6 @@ CREATE TABLE dirty_mark (
     subject TEXT NOT NULL,
     from_time INTEGER,
     UNIQUE (brand_id, mark_number),
-    CONSTRAINT dirty_mark_kind_known CHECK (subject_kind IN ('ORDER', 'ACCOUNT', 'CUSTOMER', 'CART', 'POLICY'))
+    CONSTRAINT dirty_mark_kind_known CHECK (subject_kind IN ('ORDER', 'ACCOUNT', 'CUSTOMER', 'CART'))
 ) STRICT;
 CREATE INDEX dirty_mark_by_subject ON dirty_mark (brand_id, subject_kind, subject);
