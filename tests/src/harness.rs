@@ -12,6 +12,7 @@ use kit::{
     clock::Clock,
     config::{Peers, Secrets, ServiceConfig},
     db::{Connection, Db},
+    server::Listen,
     testing::{TestDatabase, TestEngine},
 };
 use rapport::{
@@ -45,7 +46,7 @@ impl TestSuite {
         ];
         let secrets = Secrets::random();
         let service = |database: &TestDatabase| ServiceConfig {
-            listen: ([127, 0, 0, 1], 0).into(),
+            listen: Listen::anywhere(),
             database: database.url.clone(),
             peers: Peers::default(),
             secrets: secrets.clone(),

@@ -30,7 +30,7 @@ use kit::{
     db::{Db, Migrations, StoreError},
     event_log::Batch,
     ids::Ids,
-    server::{Lifetime, Server, ServerError, channel},
+    server::{Lifetime, Listen, Server, ServerError, channel},
 };
 use rapport_proto::{
     attribution::v1::{
@@ -132,7 +132,7 @@ impl Service {
 }
 
 async fn bind(
-    listen: std::net::SocketAddr,
+    listen: Listen,
     app: &Arc<App>,
     access: AccessLayer,
     lifetime: Lifetime,

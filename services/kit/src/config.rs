@@ -22,6 +22,7 @@ use crate::{
     clock::Clock,
     db::DatabaseUrl,
     secret::{EmailDigestKey, Key, SealingKey},
+    server::Listen,
     telemetry::LogFormat,
 };
 
@@ -208,8 +209,8 @@ impl Secrets {
 /// All that one service needs for its start.
 #[derive(Clone)]
 pub struct ServiceConfig {
-    /// Where to listen; port 0 lets the system choose.
-    pub listen: SocketAddr,
+    /// Where to listen.
+    pub listen: Listen,
     /// The service's own database.
     pub database: DatabaseUrl,
     /// Where the peers are, as `http://HOST:PORT`.
@@ -304,7 +305,7 @@ impl SuiteArgs {
             DatabaseUrl::Sqlite(self.data_dir.join(file))
         };
         Ok(ServiceConfig {
-            listen,
+            listen: Listen::At(listen),
             database: database.clone().unwrap_or_else(file),
             peers: Peers {
                 identity: peer("RAPPORT_IDENTITY_ADDR", &self.identity_addr)?,

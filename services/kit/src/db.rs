@@ -263,6 +263,22 @@ impl Db {
         result
     }
 
+    /// Moves all that was written into the database file and empties the log beside it, so that what
+    /// was erased stays in neither (SPEC 55).
+    ///
+    /// On PostgreSQL it does nothing: when the rows of before go is for `VACUUM` to say, and when its
+    /// log does, for whoever archives it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`] when a reader or the writer was in the way; try again.
+    pub async fn empty_log(&self) -> Result<(), StoreError> {
+        match &self.engine {
+            Engine::Postgres(_) => Ok(()),
+            Engine::Sqlite(sqlite) => sqlite.empty_log().await,
+        }
+    }
+
     /// Returns a signal that changes after each write committed through this handle.
     pub(crate) fn commits(&self) -> watch::Receiver<()> {
         self.commits.subscribe()

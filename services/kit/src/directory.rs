@@ -13,7 +13,7 @@ mod schema;
 use chrono::{DateTime, Utc};
 use domain::id::{AccountId, BrandId};
 use rapport_proto::{
-    event::v1::{Event, event::Payload},
+    event::v1::{AccountErased, AccountState, Event, event::Payload},
     identity::v1::{
         Person, ResolvePersonRequest, link_service_client::LinkServiceClient,
         resolve_person_request::Key,
@@ -98,14 +98,24 @@ async fn keep_person(
     person: &Person,
 ) -> Result<(), StoreError> {
     for account in &person.accounts {
+        // The erasure is told once, of the person; all of its accounts were erased by it.
+        if let Some(erasure) = &person.erasure
+            && account.state() == AccountState::Erased
+        {
+            let erased = AccountErased {
+                account_id: account.account_id.clone(),
+                revision: account.revision,
+                customer_id: account.customer_id.clone(),
+                email_digests: account.email_digests.clone(),
+                ..erasure.clone()
+            };
+            accounts::keep_erased(connection, brand_id, &erased).await?;
+        }
         accounts::keep(connection, brand_id, account).await?;
     }
     // A revoked link may be another client's, of whose links this answer says nothing.
     for link in &person.links {
         links::keep(connection, brand_id, link).await?;
-    }
-    if let Some(erased) = &person.erasure {
-        accounts::keep_erased(connection, brand_id, erased).await?;
     }
     // The answer is whole, so the links are known up to its revision, whatever its parts say.
     let person_id: AccountId = read("person_id", person.person_id.parse())?;

@@ -113,5 +113,42 @@ pub async fn keep(
     Ok(())
 }
 
+/// Forgets a call, whose effect is no more: the same request is a first one again.
+///
+/// # Errors
+///
+/// What the database fails with.
+pub async fn forget(connection: &mut Connection, key: &RequestKey) -> Result<(), StoreError> {
+    query!(connection, |c| diesel::delete(request::table.find((
+        Sql(&key.brand_id),
+        &key.principal,
+        key.method,
+        Sql(key.request_id)
+    )))
+    .execute(c)
+    .await)?;
+    Ok(())
+}
+
+/// Forgets all calls of a principal, as kind and id, who will never repeat one (SPEC 55).
+///
+/// # Errors
+///
+/// What the database fails with.
+pub async fn forget_all_of(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    principal: &str,
+) -> Result<(), StoreError> {
+    query!(connection, |c| diesel::delete(
+        request::table
+            .filter(request::brand_id.eq(Sql(brand_id)))
+            .filter(request::principal.eq(principal))
+    )
+    .execute(c)
+    .await)?;
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! The part of a service that listens: one server with access control, health and reflection, and
 //! the tasks that live as long as it does.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -30,6 +30,9 @@ pub enum ServerError {
         #[source]
         source: std::io::Error,
     },
+    /// A bound socket cannot be listened on.
+    #[error("cannot listen on the socket")]
+    Socket(#[source] std::io::Error),
     /// A peer's address is no URI.
     #[error("{uri} is not the address of a peer")]
     Peer {
@@ -45,6 +48,48 @@ pub enum ServerError {
     /// Serving ended with an error.
     #[error("serving failed")]
     Serve(#[source] tonic::transport::Error),
+}
+
+/// Where a server listens.
+#[derive(Clone, Debug)]
+pub enum Listen {
+    /// At an address; port 0 lets the system choose.
+    At(SocketAddr),
+    /// On a socket that is bound already, so that its address could be told to others before.
+    On(Arc<std::net::TcpListener>),
+}
+
+impl Listen {
+    /// Returns loopback, and a port that the system chooses.
+    pub fn anywhere() -> Self {
+        Self::At(([127, 0, 0, 1], 0).into())
+    }
+
+    /// Returns the same, bound now, and the address.
+    ///
+    /// # Errors
+    ///
+    /// [`ServerError::Listen`] when the address is taken.
+    pub fn bound(self) -> Result<(Self, SocketAddr), ServerError> {
+        let socket = self.socket()?;
+        let addr = socket.local_addr().map_err(ServerError::Socket)?;
+        Ok((Self::On(socket), addr))
+    }
+
+    fn socket(self) -> Result<Arc<std::net::TcpListener>, ServerError> {
+        match self {
+            Self::At(addr) => std::net::TcpListener::bind(addr)
+                .map(Arc::new)
+                .map_err(|source| ServerError::Listen { addr, source }),
+            Self::On(socket) => Ok(socket),
+        }
+    }
+
+    fn listener(self) -> Result<TcpListener, ServerError> {
+        let socket = self.socket()?.try_clone().map_err(ServerError::Socket)?;
+        socket.set_nonblocking(true).map_err(ServerError::Socket)?;
+        TcpListener::from_std(socket).map_err(ServerError::Socket)
+    }
 }
 
 /// What ends with a service: a signal that it stops, and the tasks that heed it.
@@ -74,18 +119,14 @@ impl Server {
     ///
     /// [`ServerError::Listen`] when the address is taken.
     pub async fn bind(
-        listen: SocketAddr,
+        listen: Listen,
         routes: RoutesBuilder,
         service_names: Vec<&'static str>,
         access: AccessLayer,
         lifetime: Lifetime,
     ) -> Result<Self, ServerError> {
-        let failed = |source| ServerError::Listen {
-            addr: listen,
-            source,
-        };
-        let listener = TcpListener::bind(listen).await.map_err(failed)?;
-        let addr = listener.local_addr().map_err(failed)?;
+        let listener = listen.listener()?;
+        let addr = listener.local_addr().map_err(ServerError::Socket)?;
         Ok(Self {
             listener,
             addr,

@@ -9,6 +9,7 @@ use kit::{
     clock::Clock,
     config::{Peers, Secrets, ServiceConfig, ServiceName},
     db::DatabaseUrl,
+    server::Listen,
 };
 use rapport_proto::identity::v1::MergePolicyPreset;
 use secrecy::ExposeSecret;
@@ -84,7 +85,7 @@ async fn play(channels: &Channels, operator_token: &str, json: bool) -> anyhow::
 
 fn config(databases: &Databases, secrets: &Secrets) -> SuiteConfig {
     let service = |name| ServiceConfig {
-        listen: ([127, 0, 0, 1], 0).into(),
+        listen: Listen::anywhere(),
         database: databases.url(name),
         peers: Peers::default(),
         secrets: secrets.clone(),

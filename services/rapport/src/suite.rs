@@ -11,13 +11,13 @@ use kit::{
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-/// What each service starts with.
+/// What each service starts with; where the others are found is filled in.
 pub struct SuiteConfig {
     /// identity's.
     pub identity: ServiceConfig,
-    /// chat's; where identity is found is filled in.
+    /// chat's.
     pub chat: ServiceConfig,
-    /// attribution's; where the others are found is filled in.
+    /// attribution's.
     pub attribution: ServiceConfig,
 }
 
@@ -35,33 +35,38 @@ pub struct Suite {
 }
 
 impl Suite {
-    /// Starts the services, each one told where the ones before it listen.
+    /// Starts the services; their sockets are bound first, so that each can be told where the others
+    /// listen.
     ///
     /// # Errors
     ///
     /// When a database cannot be opened or an address is taken.
     pub async fn start(config: SuiteConfig) -> anyhow::Result<Self> {
-        let mut peers = Peers::default();
-        let server = build(ServiceName::Identity, config.identity).await?;
-        let identity = server.local_addr();
-        peers.identity = format!("http://{identity}");
+        let mut configs = [config.identity, config.chat, config.attribution];
+        let mut addrs = Vec::new();
+        for config in &mut configs {
+            let (bound, addr) = config.listen.clone().bound()?;
+            config.listen = bound;
+            addrs.push(addr);
+        }
+        let [identity, chat, attribution] = [addrs[0], addrs[1], addrs[2]];
+        let peers = Peers {
+            identity: format!("http://{identity}"),
+            chat: format!("http://{chat}"),
+            attribution: format!("http://{attribution}"),
+        };
         let mut stops = Vec::new();
         let mut servers = JoinSet::new();
-        spawn(&mut servers, &mut stops, server);
-
-        let mut chat_config = config.chat;
-        chat_config.peers = peers.clone();
-        let server = build(ServiceName::Chat, chat_config).await?;
-        let chat = server.local_addr();
-        peers.chat = format!("http://{chat}");
-        spawn(&mut servers, &mut stops, server);
-
-        let mut attribution_config = config.attribution;
-        attribution_config.peers = peers;
-        let server = build(ServiceName::Attribution, attribution_config).await?;
-        let attribution = server.local_addr();
-        spawn(&mut servers, &mut stops, server);
-
+        let names = [
+            ServiceName::Identity,
+            ServiceName::Chat,
+            ServiceName::Attribution,
+        ];
+        for (name, mut config) in names.into_iter().zip(configs) {
+            config.peers = peers.clone();
+            let server = build(name, config).await?;
+            spawn(&mut servers, &mut stops, server);
+        }
         Ok(Self {
             identity,
             chat,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use kit::{
     clock::Clock,
     config::{Peers, Secrets, ServiceConfig},
-    server::channel,
+    server::{Listen, channel},
     testing::{TestDatabase, TestEngine},
 };
 use rapport_proto::attribution::v1::{GetOrderRequest, order_service_client::OrderServiceClient};
@@ -20,7 +20,7 @@ async fn it_starts_without_its_peers_and_lets_nobody_in_unknown() {
     let database = TestDatabase::create(TestEngine::Sqlite).await;
     let nobody = "http://127.0.0.1:1".to_owned();
     let config = ServiceConfig {
-        listen: "127.0.0.1:0".parse().unwrap(),
+        listen: Listen::anywhere(),
         database: database.url.clone(),
         peers: Peers {
             identity: nobody.clone(),

@@ -7,6 +7,7 @@ use kit::{
     clock::Clock,
     config::{Peers, Secrets, ServiceConfig},
     secret::{EmailDigestKey, Key, SealingKey},
+    server::Listen,
     testing::{TestDatabase, TestEngine},
 };
 use rapport_proto::chat::v1::{
@@ -23,7 +24,7 @@ use crate::fixtures::NOBODY;
 
 fn config(database: &TestDatabase) -> ServiceConfig {
     ServiceConfig {
-        listen: "127.0.0.1:0".parse().unwrap(),
+        listen: Listen::anywhere(),
         database: database.url.clone(),
         peers: Peers {
             identity: NOBODY.to_owned(),
@@ -69,7 +70,7 @@ async fn it_starts_without_identity_answers_and_stops() {
         .erase_person(ErasePersonRequest::default())
         .await
         .unwrap_err();
-    check(&refused, Code::Unimplemented, "UNIMPLEMENTED");
+    check(&refused, Code::InvalidArgument, "FIELD_INVALID");
 
     let mut events = MessageEventServiceClient::with_interceptor(channel, credential);
     let foreign = WatchEventsRequest {

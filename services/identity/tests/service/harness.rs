@@ -10,6 +10,7 @@ use kit::{
     config::{Secrets, ServiceConfig},
     db::DatabaseUrl,
     secret::{EmailDigestKey, Key, SealingKey},
+    server::Listen,
 };
 use rapport_proto::{
     access::v1::Scope,
@@ -41,7 +42,7 @@ pub(crate) fn secrets() -> Secrets {
 
 pub(crate) fn config(database: &DatabaseUrl, secrets: Secrets) -> ServiceConfig {
     ServiceConfig {
-        listen: "127.0.0.1:0".parse().unwrap(),
+        listen: Listen::anywhere(),
         database: database.clone(),
         peers: Default::default(),
         secrets,

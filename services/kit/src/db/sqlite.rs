@@ -71,6 +71,7 @@ type Job = Box<dyn FnOnce(&mut Connection) -> Done + Send>;
 
 #[derive(Clone)]
 pub(super) struct Sqlite {
+    path: PathBuf,
     writer: mpsc::Sender<Job>,
     readers: unmanaged::Pool<Connection>,
 }
@@ -97,6 +98,7 @@ impl Sqlite {
             .spawn(move || writer.write_batches(jobs))
             .map_err(|error| StoreError::Unavailable(error.into()))?;
         Ok(Self {
+            path: path.to_owned(),
             writer: sender,
             readers,
         })
@@ -107,6 +109,14 @@ impl Sqlite {
             .get()
             .await
             .map_err(|error| StoreError::Unavailable(error.into()))
+    }
+
+    /// Checkpoints on a connection of its own, for which the writer waits like for any other.
+    pub(super) async fn empty_log(&self) -> Result<(), StoreError> {
+        let path = self.path.clone();
+        tokio::task::spawn_blocking(move || checkpoint(&path))
+            .await
+            .map_err(|error| StoreError::Unavailable(error.into()))?
     }
 
     pub(super) async fn run<I, T, E>(
@@ -193,6 +203,26 @@ fn establish(path: &Path, more: &str) -> Result<diesel::SqliteConnection, StoreE
          PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON; {more}"
     ))?;
     Ok(connection)
+}
+
+/// What `wal_checkpoint` answers, as far as it matters.
+#[derive(diesel::QueryableByName)]
+struct Checkpoint {
+    #[diesel(sql_type = diesel::sql_types::Integer)]
+    busy: i32,
+}
+
+fn checkpoint(path: &Path) -> Result<(), StoreError> {
+    // The writer stands still while this waits for readers, so it does not wait for long.
+    let mut connection = establish(path, "PRAGMA busy_timeout = 500;")?;
+    let answer: Checkpoint = diesel::RunQueryDsl::get_result(
+        diesel::sql_query("PRAGMA wal_checkpoint(TRUNCATE)"),
+        &mut connection,
+    )?;
+    match answer.busy {
+        0 => Ok(()),
+        _ => Err(StoreError::Unavailable("the log is being read".into())),
+    }
 }
 
 /// Returns the value of a future that waits for nothing but its [`Inline`] connection.

@@ -349,6 +349,43 @@ pub(super) async fn keep_erased(
     replace_emails(connection, brand_id, id, &erased.email_digests).await
 }
 
+/// Marks an account as erased before its erasure was told: what the erasure says, when it comes, takes
+/// the place of the mark, and what an older fact says does not (SPEC 55).
+///
+/// # Errors
+///
+/// What the database fails with.
+pub async fn mark_erased(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    id: AccountId,
+    erase_time: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let known = known(connection, brand_id, id).await?;
+    if known.erase_time.is_some() {
+        return Ok(());
+    }
+    query!(connection, |c| diesel::insert_into(account::table)
+        .values((
+            account::brand_id.eq(Sql(brand_id)),
+            account::account_id.eq(Sql(id)),
+            account::revision.eq(known.revision),
+            account::kind.eq(Sql(AccountKind::Temporary.as_str_name())),
+            account::state.eq(Sql(AccountState::Erased.as_str_name())),
+            account::create_time.eq(Sql(erase_time)),
+            account::erase_time.eq(Sql(erase_time)),
+        ))
+        .on_conflict((account::brand_id, account::account_id))
+        .do_update()
+        .set((
+            account::state.eq(excluded(account::state)),
+            account::erase_time.eq(excluded(account::erase_time)),
+        ))
+        .execute(c)
+        .await)?;
+    Ok(())
+}
+
 async fn known(
     connection: &mut Connection,
     brand_id: &BrandId,

@@ -153,7 +153,7 @@ async fn an_address_that_is_taken_is_an_error() {
     let access = AccessLayer::new(DOMAIN, tokens, None, SUITE_SECRET.into());
     let addr = taken.local_addr().unwrap();
     let bound = Server::bind(
-        addr,
+        Listen::At(addr),
         RoutesBuilder::default(),
         Vec::new(),
         access,

@@ -24,7 +24,7 @@ use crate::{
     db::Db,
     error::CallError,
     event_log::{self, Start},
-    server::{Lifetime, Server},
+    server::{Lifetime, Listen, Server},
 };
 
 /// The `ErrorInfo` domain of the stubs.
@@ -88,7 +88,7 @@ impl Stub {
             "rapport.identity.v1.LinkService",
             "rapport.identity.v1.SessionService",
         ];
-        Server::bind(listen, routes, names, access, lifetime)
+        Server::bind(Listen::At(listen), routes, names, access, lifetime)
             .await
             .unwrap()
     }
