@@ -5,6 +5,7 @@
 //! handed in, since its body may run more than once.
 
 mod caller;
+pub(crate) mod erase_person;
 mod list_chatrooms;
 mod list_messages;
 mod mark_read;
@@ -29,6 +30,7 @@ use rapport_proto::identity::v1::link_service_client::LinkServiceClient;
 use crate::error::ChatError;
 
 pub(crate) use caller::{Caller, Party};
+pub(crate) use erase_person::ErasePerson;
 pub(crate) use list_chatrooms::{ArchivedFilter, ListChatrooms};
 pub(crate) use list_messages::{ListMessages, MessageOrder};
 pub(crate) use mark_read::MarkRead;

@@ -20,7 +20,7 @@ use kit::{
     testing::{TestDatabase, TestEngine},
 };
 use rapport_proto::{
-    chat::v1::{MessageContent, TextContent, message_content},
+    chat::v1::{ErasePersonResponse, MessageContent, TextContent, message_content},
     event::v1::{self as event, Event, event::Payload},
     identity::v1::link_service_client::LinkServiceClient,
 };
@@ -29,8 +29,8 @@ use uuid::Uuid;
 
 use crate::{
     app::{
-        App, ArchivedFilter, Caller, ChatroomView, ListChatrooms, ListMessages, MessageOrder,
-        OpenDirect, Party, SendMessage,
+        App, ArchivedFilter, Caller, ChatroomView, ErasePerson, ListChatrooms, ListMessages,
+        MessageOrder, OpenDirect, Party, SendMessage,
     },
     content::Content,
     error::ChatError,
@@ -279,6 +279,7 @@ impl World {
         self.learn(Payload::LinkChanged(state)).await;
     }
 
+    /// Tells chat that an account is erased, and nothing else.
     pub(crate) async fn erase(&self, number: u128) {
         let erased = event::AccountErased {
             account_id: account(number).to_string(),
@@ -289,6 +290,29 @@ impl World {
             ..Default::default()
         };
         self.learn(Payload::AccountErased(erased)).await;
+    }
+
+    /// Has a person erased as identity does, by one call.
+    pub(crate) async fn erase_person(&self, numbers: &[u128]) -> ErasePersonResponse {
+        let accounts: Vec<AccountId> = numbers.iter().copied().map(account).collect();
+        let command = self.erase_command(&accounts, &Uuid::new_v4().to_string());
+        self.app.erase_person(command).await.unwrap()
+    }
+
+    pub(crate) fn erase_command(&self, accounts: &[AccountId], request_id: &str) -> ErasePerson {
+        let request = rapport_proto::chat::v1::ErasePersonRequest {
+            account_ids: accounts.iter().map(ToString::to_string).collect(),
+            request_id: request_id.to_owned(),
+            ..Default::default()
+        };
+        let (brand_id, name) = (self.brand_id.clone(), "suite".to_owned());
+        let key = RequestKey::new(brand_id.clone(), name, "ErasePerson", request_id, &request);
+        ErasePerson {
+            brand_id,
+            erasure_id: Uuid::from_u128(0x0e00).into(),
+            account_ids: accounts.to_vec(),
+            key: key.unwrap(),
+        }
     }
 
     pub(crate) fn open_command(&self, caller: &Caller, number: u128) -> OpenDirect {

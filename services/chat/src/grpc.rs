@@ -5,6 +5,7 @@ mod chat_service;
 mod chatrooms;
 mod message_event_service;
 mod messages;
+mod persons;
 
 pub(crate) use chat_service::ChatGrpc;
 pub(crate) use message_event_service::MessageEventGrpc;

@@ -1,5 +1,8 @@
 //! The service: its database, its peers, its tasks and its routes, put together.
 
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use kit::{
     access::{
@@ -18,14 +21,16 @@ use rapport_proto::{
         chat_service_server::{self, ChatServiceServer},
         message_event_service_server::{self, MessageEventServiceServer},
     },
+    event::v1::{AccountErased, Event, event::Payload},
     identity::v1::{
         link_service_client::LinkServiceClient, session_service_client::SessionServiceClient,
     },
 };
+use tokio::sync::Notify;
 use tonic::service::Routes;
 
 use crate::{
-    app::App,
+    app::{App, erase_person},
     error::DOMAIN,
     grpc::{ChatGrpc, MessageEventGrpc},
 };
@@ -85,12 +90,19 @@ impl Service {
             config.secrets.suite_secret,
         );
         let lifetime = Lifetime::default();
+        let wake = Arc::new(Notify::new());
+        let waking = Arc::clone(&wake);
         lifetime.tasks.spawn(consumer::follow(
             EventSource::Identity(identity.clone()),
             db.clone(),
             clock.clone(),
-            |connection, batch, _| Box::pin(apply(connection, batch)),
-            move |batch| revocations.observe(&batch.events),
+            |connection, batch, now| Box::pin(apply(connection, batch, now)),
+            move |batch| {
+                revocations.observe(&batch.events);
+                if erased(&batch.events).next().is_some() {
+                    waking.notify_one();
+                }
+            },
             lifetime.shutdown.clone(),
         ));
         let events = MessageEventGrpc {
@@ -105,6 +117,8 @@ impl Service {
             ids,
             identity,
         };
+        let erasing = erase_person::run(app.clone(), wake, lifetime.shutdown.clone());
+        lifetime.tasks.spawn(erasing);
         let mut routes = Routes::builder();
         routes
             .add_service(ChatServiceServer::new(ChatGrpc(app)))
@@ -117,10 +131,32 @@ impl Service {
     }
 }
 
-/// Keeps what identity tells: who is who, and which sessions are not to be trusted any more.
-async fn apply(connection: &mut Connection, batch: &Batch) -> Result<(), StoreError> {
+/// Keeps what identity tells: who is who, which sessions are not to be trusted any more, and whose
+/// messages are to be cleared.
+async fn apply(
+    connection: &mut Connection,
+    batch: &Batch,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
     directory::apply(connection, &batch.events).await?;
-    keep_revocations(connection, &batch.events).await
+    keep_revocations(connection, &batch.events).await?;
+    for (event, account) in erased(&batch.events) {
+        let corrupt = |_| StoreError::Corrupt {
+            what: "AccountErased",
+        };
+        let brand_id = event.brand_id.parse().map_err(corrupt)?;
+        let account_id = account.account_id.parse().map_err(corrupt)?;
+        let erasure_id = account.erasure_id.parse().map_err(corrupt)?;
+        erase_person::begin_account(connection, &brand_id, account_id, erasure_id, now).await?;
+    }
+    Ok(())
+}
+
+fn erased(events: &[Event]) -> impl Iterator<Item = (&Event, &AccountErased)> {
+    events.iter().filter_map(|event| match &event.payload {
+        Some(Payload::AccountErased(erased)) => Some((event, erased)),
+        _ => None,
+    })
 }
 
 #[cfg(test)]

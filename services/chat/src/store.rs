@@ -3,6 +3,7 @@
 //! No function decides anything, opens a transaction or knows who calls; each takes a connection,
 //! on either engine, and says its query once.
 
+pub(crate) mod account_erasures;
 pub(crate) mod chatrooms;
 pub(crate) mod messages;
 pub(crate) mod moments;

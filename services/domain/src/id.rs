@@ -99,6 +99,8 @@ uuid_ids! {
     LedgerEntryId;
     /// A span of orders that is evaluated again.
     RecomputationId;
+    /// An erasure of a person, in all services (SPEC 55).
+    ErasureId;
     /// A key of the Brand: for assertions, or for its services.
     KeyId;
 }

@@ -2,6 +2,7 @@
 
 mod choosing;
 mod consistency;
+mod erasing;
 mod paging;
 mod racing;
 mod reading;

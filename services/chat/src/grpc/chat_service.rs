@@ -8,7 +8,7 @@ use rapport_proto::chat::v1::{self as chat, chat_service_server::ChatService};
 use tokio_stream::Empty;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{chatrooms, messages};
+use super::{chatrooms, messages, persons};
 use crate::{app::App, error::ChatError};
 
 /// Answers the methods of `ChatService`.
@@ -173,9 +173,12 @@ impl ChatService for ChatGrpc {
 
     async fn erase_person(
         &self,
-        _: Request<chat::ErasePersonRequest>,
+        request: Request<chat::ErasePersonRequest>,
     ) -> Answer<chat::ErasePersonResponse> {
-        unimplemented("rapport.chat.v1.ChatService/ErasePerson")
+        let (principal, request) = parts(request)?;
+        Ok(Response::new(
+            persons::erase(&self.0, principal, request).await?,
+        ))
     }
 
     type ExportPersonStream = Empty<Result<chat::ExportPersonResponse, Status>>;

@@ -162,6 +162,49 @@ pub(crate) async fn count_of_others(
     from_column("count of messages", count)
 }
 
+/// Clears what is said in the first `limit` messages above `after` that still say something, and
+/// returns how many they were and the last one's sequence; `None` where there are none.
+///
+/// # Errors
+///
+/// What the database fails with; the caller has locked the chatroom.
+pub(crate) async fn clear(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    chatroom_id: ChatroomId,
+    after: u64,
+    limit: i64,
+    erase_time: DateTime<Utc>,
+) -> Result<Option<(u64, u64)>, StoreError> {
+    let said: Vec<i64> = query!(connection, |c| message::table
+        .filter(message::brand_id.eq(Sql(brand_id)))
+        .filter(message::chatroom_id.eq(Sql(chatroom_id)))
+        .filter(message::sequence.gt(to_column(after)))
+        .filter(message::content.is_not_null())
+        .order(message::sequence.asc())
+        .limit(limit)
+        .select(message::sequence)
+        .load(c)
+        .await)?;
+    let Some(last) = said.last().copied() else {
+        return Ok(None);
+    };
+    let count = query!(connection, |c| diesel::update(message::table)
+        .filter(message::brand_id.eq(Sql(brand_id)))
+        .filter(message::chatroom_id.eq(Sql(chatroom_id)))
+        .filter(message::sequence.gt(to_column(after)))
+        .filter(message::sequence.le(last))
+        .filter(message::content.is_not_null())
+        .set((
+            message::content.eq(None::<Vec<u8>>),
+            message::erase_time.eq(Some(Sql(erase_time))),
+        ))
+        .execute(c)
+        .await)?;
+    let count = u64::try_from(count).unwrap_or(u64::MAX);
+    Ok(Some((count, from_column("message.sequence", last)?)))
+}
+
 /// Inserts a message.
 ///
 /// # Errors

@@ -43,4 +43,18 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use diesel::sql_types::{BigInt, Nullable};
+    use kit::db::{DbText, DbTime, DbUuid};
+
+    account_erasure (brand_id, account_id) {
+        brand_id -> DbText,
+        account_id -> DbUuid,
+        erasure_id -> DbUuid,
+        message_count -> BigInt,
+        create_time -> DbTime,
+        complete_time -> Nullable<DbTime>,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(chatroom, message);

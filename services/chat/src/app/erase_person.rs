@@ -1,0 +1,283 @@
+//! Erasing what was said with a person (SPEC 55).
+//!
+//! Chat learns of an erasure from identity's event or from its call, whichever comes first. Either
+//! marks the accounts as erased, and from then on nobody writes into their chatrooms; only then is
+//! cleared what was written before, in small transactions:
+//!
+//! 1. A message is written under the lock of its chatroom, by one who looks for the mark after he has
+//!    the lock. So he sees the mark, or has written before the chatroom was first locked here.
+//! 2. Each step locks a chatroom, clears some messages, of both sides, and counts them.
+//! 3. When a look at every chatroom has found nothing more, the account is complete.
+//!
+//! A crash leaves an account that is not complete, and [`run`] goes on with it. So does a database put
+//! back from an older copy: it reads identity's log again, and is marked and cleared again.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use domain::id::{AccountId, BrandId, ChatroomId, ErasureId};
+use kit::{
+    convert::timestamp,
+    db::{Connection, StoreError},
+    directory::accounts,
+    error::CallError,
+    request::{self, RequestKey},
+};
+use prost::Message as _;
+use rapport_proto::chat::v1 as chat;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::App;
+use crate::{
+    convert::number,
+    error::ChatError,
+    store::{account_erasures, chatrooms, messages},
+};
+
+/// How many messages one transaction clears: few enough that a sender hardly waits for the chatroom.
+const STEP: i64 = 200;
+/// How many steps one call takes before it answers that it is not complete.
+const STEPS_OF_A_CALL: usize = 50;
+/// How many accounts are looked for at a time.
+const PAGE: i64 = 100;
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+const LAST_RETRY: Duration = Duration::from_secs(5);
+
+/// Identity wants a person erased.
+#[derive(Clone, Debug)]
+pub(crate) struct ErasePerson {
+    pub brand_id: BrandId,
+    pub erasure_id: ErasureId,
+    /// All accounts of the person.
+    pub account_ids: Vec<AccountId>,
+    /// What makes the call repeatable.
+    pub key: RequestKey,
+}
+
+struct Step {
+    brand_id: BrandId,
+    account_id: AccountId,
+    chatroom_id: ChatroomId,
+    /// The last sequence of the step before.
+    after: u64,
+    now: DateTime<Utc>,
+}
+
+impl App {
+    /// Marks a person's accounts as erased and clears what it can in a bounded time.
+    ///
+    /// # Errors
+    ///
+    /// A reused request id; what the database fails with.
+    pub(crate) async fn erase_person(
+        &self,
+        command: ErasePerson,
+    ) -> Result<chat::ErasePersonResponse, ChatError> {
+        let input = (command.clone(), self.clock.now());
+        let begun = self.db.run_tx("begin_erasure", input, |c, (command, now)| {
+            Box::pin(begin(c, command, *now))
+        });
+        if let Some(kept) = begun.await? {
+            return Ok(kept);
+        }
+        let mut steps = STEPS_OF_A_CALL;
+        for account_id in &command.account_ids {
+            self.clear_account(&command.brand_id, *account_id, &mut steps)
+                .await?;
+        }
+        let input = (command, self.clock.now());
+        self.db
+            .run_tx("answer_erasure", input, |c, (command, now)| {
+                Box::pin(answer(c, command, *now))
+            })
+            .await
+    }
+
+    /// Clears the chatrooms of an erased account, as far as `steps` reach.
+    async fn clear_account(
+        &self,
+        brand_id: &BrandId,
+        account_id: AccountId,
+        steps: &mut usize,
+    ) -> Result<(), ChatError> {
+        for chatroom_id in self.chatrooms_of(brand_id, account_id).await? {
+            let mut after = 0;
+            loop {
+                let Some(left) = steps.checked_sub(1) else {
+                    return Ok(());
+                };
+                *steps = left;
+                let step = Step {
+                    brand_id: brand_id.clone(),
+                    account_id,
+                    chatroom_id,
+                    after,
+                    now: self.clock.now(),
+                };
+                let cleared = self
+                    .db
+                    .run_locked_tx("clear_messages", step, |c, step| Box::pin(clear(c, step)));
+                match cleared.await? {
+                    Some(last) => after = last,
+                    None => break,
+                }
+            }
+        }
+        self.db.empty_log().await?;
+        let input = (brand_id.clone(), account_id, self.clock.now());
+        self.db
+            .run_tx(
+                "complete_erasure",
+                input,
+                |c, (brand_id, account_id, now)| Box::pin(complete(c, brand_id, *account_id, *now)),
+            )
+            .await
+    }
+
+    async fn chatrooms_of(
+        &self,
+        brand_id: &BrandId,
+        account_id: AccountId,
+    ) -> Result<Vec<ChatroomId>, ChatError> {
+        let mut connection = self.db.read().await?;
+        let theirs = chatrooms::list_by_accounts(&mut connection, brand_id, &[account_id]).await?;
+        Ok(theirs.iter().map(|chatroom| chatroom.id).collect())
+    }
+
+    /// Goes on with every erasure that is not complete; returns whether all are now.
+    pub(super) async fn go_on(&self) -> Result<bool, ChatError> {
+        let running = {
+            let mut connection = self.db.read().await?;
+            account_erasures::list_running(&mut connection, PAGE).await?
+        };
+        let mut all = running.is_empty();
+        for (brand_id, account_id) in running {
+            let mut steps = usize::MAX;
+            self.clear_account(&brand_id, account_id, &mut steps)
+                .await?;
+            all = false;
+        }
+        Ok(all)
+    }
+}
+
+/// Clears the messages of erased accounts until `shutdown`, also of those that only an event has told
+/// of: looks when it is woken, and every five seconds.
+pub(crate) async fn run(app: App, wake: Arc<Notify>, shutdown: CancellationToken) {
+    let mut retry = FIRST_RETRY;
+    loop {
+        let went = tokio::select! {
+            () = shutdown.cancelled() => return,
+            went = app.go_on() => went,
+        };
+        let pause = match went {
+            Ok(false) => {
+                retry = FIRST_RETRY;
+                continue;
+            }
+            Ok(true) => LAST_RETRY,
+            Err(error) => {
+                let retry_ms = retry.as_millis();
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, retry_ms, "erasure does not go on, trying again");
+                let pause = retry;
+                retry = (retry * 2).min(LAST_RETRY);
+                pause
+            }
+        };
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = wake.notified() => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+/// Begins to erase an account in the transaction that learns of it.
+///
+/// # Errors
+///
+/// What the database fails with.
+pub(crate) async fn begin_account(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    account_id: AccountId,
+    erasure_id: ErasureId,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    accounts::mark_erased(connection, brand_id, account_id, now).await?;
+    account_erasures::insert(connection, brand_id, account_id, erasure_id, now).await
+}
+
+/// Returns the answer that was given to this very request, if one was.
+async fn begin(
+    connection: &mut Connection,
+    command: &ErasePerson,
+    now: DateTime<Utc>,
+) -> Result<Option<chat::ErasePersonResponse>, ChatError> {
+    if let Some(kept) = request::find(connection, &command.key).await? {
+        let kept = chat::ErasePersonResponse::decode(kept.as_slice());
+        let corrupt = |_| StoreError::Corrupt {
+            what: "request.response",
+        };
+        return Ok(Some(kept.map_err(corrupt)?));
+    }
+    for account_id in &command.account_ids {
+        let (brand_id, erasure_id) = (&command.brand_id, command.erasure_id);
+        begin_account(connection, brand_id, *account_id, erasure_id, now).await?;
+    }
+    Ok(None)
+}
+
+/// Returns the last sequence that was cleared, or `None` where nothing is left.
+async fn clear(connection: &mut Connection, step: &Step) -> Result<Option<u64>, ChatError> {
+    let Step {
+        brand_id,
+        account_id,
+        chatroom_id,
+        ..
+    } = step;
+    chatrooms::lock(connection, brand_id, *chatroom_id).await?;
+    let (after, now) = (step.after, step.now);
+    let cleared = messages::clear(connection, brand_id, *chatroom_id, after, STEP, now).await?;
+    let Some((count, last)) = cleared else {
+        return Ok(None);
+    };
+    account_erasures::add_messages(connection, brand_id, *account_id, count).await?;
+    Ok(Some(last))
+}
+
+/// What the account's own calls would need to be repeated goes too; nobody is left to repeat one.
+async fn complete(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    account_id: AccountId,
+    now: DateTime<Utc>,
+) -> Result<(), ChatError> {
+    request::forget_all_of(connection, brand_id, &format!("account/{account_id}")).await?;
+    Ok(account_erasures::complete(connection, brand_id, account_id, now).await?)
+}
+
+async fn answer(
+    connection: &mut Connection,
+    command: &ErasePerson,
+    now: DateTime<Utc>,
+) -> Result<chat::ErasePersonResponse, ChatError> {
+    let accounts = &command.account_ids;
+    let progress = account_erasures::list_progress(connection, &command.brand_id, accounts).await?;
+    let complete = progress.iter().all(|one| one.complete_time.is_some());
+    let last = progress.iter().filter_map(|one| one.complete_time).max();
+    let messages = progress.iter().map(|one| one.message_count).sum();
+    let response = chat::ErasePersonResponse {
+        complete,
+        complete_time: last.filter(|_| complete).map(timestamp),
+        message_count: number(messages),
+        // No image can be uploaded yet.
+        image_count: 0,
+    };
+    match request::keep(connection, &command.key, response.encode_to_vec(), now).await {
+        Ok(()) => Ok(response),
+        Err(error) => Err(CallError::from(error).into()),
+    }
+}
