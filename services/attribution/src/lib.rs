@@ -30,6 +30,7 @@ use kit::{
     db::{Db, Migrations, StoreError},
     event_log::Batch,
     ids::Ids,
+    limit::Limits,
     server::{Lifetime, Listen, Server, ServerError, channel},
 };
 use rapport_proto::{
@@ -121,11 +122,13 @@ impl Service {
             revocations,
             config.clock,
         );
+        let limits = Limits::new(&config.limits, &app.clock);
         let access = AccessLayer::new(
             error::DOMAIN,
             tokens,
             config.secrets.operator_token,
             config.secrets.suite_secret,
+            limits,
         );
         bind(config.listen, &app, access, lifetime).await
     }

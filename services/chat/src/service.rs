@@ -14,6 +14,7 @@ use kit::{
     directory,
     event_log::Batch,
     ids::Ids,
+    limit::Limits,
     server::{self, Lifetime, Server, ServerError},
 };
 use rapport_proto::{
@@ -83,11 +84,13 @@ impl Service {
             revocations.clone(),
             clock.clone(),
         );
+        let limits = Limits::new(&config.limits, &clock);
         let access = AccessLayer::new(
             DOMAIN,
             tokens,
             config.secrets.operator_token,
             config.secrets.suite_secret,
+            limits,
         );
         let lifetime = Lifetime::default();
         let wake = Arc::new(Notify::new());

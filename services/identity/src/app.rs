@@ -27,6 +27,7 @@ use kit::{
     clock::Clock,
     db::{Connection, Db},
     ids::Ids,
+    limit::Limits,
     request::RequestKey,
     secret::{EmailDigestKey, SealingKey},
 };
@@ -58,6 +59,7 @@ pub(crate) struct App {
     email_digest_key: EmailDigestKey,
     signer: TokenSigner,
     lanes: lanes::Lanes,
+    limits: Limits,
 }
 
 /// Who does something, for audit entries.
@@ -111,6 +113,7 @@ impl App {
         sealing_key: SealingKey,
         email_digest_key: EmailDigestKey,
         signer: TokenSigner,
+        limits: Limits,
     ) -> Self {
         Self {
             db,
@@ -120,12 +123,18 @@ impl App {
             email_digest_key,
             signer,
             lanes: lanes::Lanes::default(),
+            limits,
         }
     }
 
     /// Returns the key that signs access tokens.
     pub(crate) fn signer(&self) -> &TokenSigner {
         &self.signer
+    }
+
+    /// Returns what anonymous callers are held to.
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// Returns the database, for streams over its log.

@@ -28,6 +28,7 @@ use kit::{
     access::{AccessLayer, KeySet, TokenVerifier},
     config::ServiceConfig,
     db::{Db, Migrations, StoreError},
+    limit::Limits,
     server::{Lifetime, Server, ServerError},
 };
 
@@ -66,11 +67,13 @@ impl Service {
         let keys = KeySet::default();
         keys.replace(signer.key_set());
         let tokens = TokenVerifier::new(keys, None, revocations, config.clock.clone());
+        let limits = Limits::new(&config.limits, &config.clock);
         let access = AccessLayer::new(
             error::DOMAIN,
             tokens,
             secrets.operator_token,
             secrets.suite_secret,
+            limits.clone(),
         );
         let app = Arc::new(app::App::new(
             db,
@@ -78,6 +81,7 @@ impl Service {
             secrets.sealing_key,
             secrets.email_digest_key,
             signer,
+            limits,
         ));
         let server = Server::bind(
             config.listen,

@@ -3,9 +3,12 @@
 //! A service holds one concrete [`Clock`] and passes instants inwards as values; `domain`, the
 //! bodies of transactions and SQL never look at a clock (conventions 17 and 21).
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, Ordering},
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -36,6 +39,19 @@ impl Clock {
             None => system_micros(),
         };
         DateTime::from_timestamp_micros(micros).expect("a clock stays within the years of chrono")
+    }
+
+    /// Returns how long ago some moment in the past is, the same for all clocks of the machine: for
+    /// waits and rates, since it never goes back when somebody sets the machine's time.
+    pub fn monotonic(&self) -> Duration {
+        static ORIGIN: OnceLock<Instant> = OnceLock::new();
+        match &self.manual {
+            Some(micros) => {
+                let micros = micros.load(Ordering::SeqCst);
+                Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+            }
+            None => ORIGIN.get_or_init(Instant::now).elapsed(),
+        }
     }
 
     /// Moves a manual clock forward; the machine's own cannot be moved and stays.

@@ -21,6 +21,7 @@ use self::development::DevelopmentSecrets;
 use crate::{
     clock::Clock,
     db::DatabaseUrl,
+    limit::LimitConfig,
     secret::{EmailDigestKey, Key, SealingKey},
     server::Listen,
     telemetry::LogFormat,
@@ -145,6 +146,9 @@ pub struct SuiteArgs {
         value_parser = clap::value_parser!(u64).range(2..)
     )]
     pub identity_silence_limit_seconds: u64,
+    /// What anonymous callers are held to.
+    #[command(flatten)]
+    pub limits: LimitConfig,
     /// How log lines look.
     #[arg(
         long,
@@ -221,6 +225,8 @@ pub struct ServiceConfig {
     pub clock: Clock,
     /// How long identity may be silent (SPEC 59).
     pub identity_silence_limit: Duration,
+    /// What anonymous callers are held to (SPEC 59).
+    pub limits: LimitConfig,
 }
 
 /// Where the services find each other, as URIs.
@@ -315,6 +321,7 @@ impl SuiteArgs {
             secrets,
             clock: Clock::system(),
             identity_silence_limit: Duration::from_secs(self.identity_silence_limit_seconds),
+            limits: self.limits.clone(),
         })
     }
 

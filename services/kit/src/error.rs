@@ -9,7 +9,10 @@ use std::{collections::HashMap, time::Duration};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::db::{StoreError, TxError};
+use crate::{
+    db::{StoreError, TxError},
+    limit::LimitName,
+};
 
 /// An answer that is not OK, before it is tied to a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,9 +106,11 @@ pub enum CallError {
     /// The Brand's calls are not served.
     #[error("the Brand is suspended")]
     BrandSuspended,
-    /// Too many calls.
-    #[error("too many calls")]
+    /// Too many calls by nobody in particular (SPEC 59).
+    #[error("too many calls: the limit per {limit} is reached")]
     RateLimited {
+        /// Which limit.
+        limit: LimitName,
         /// When to try again.
         retry_delay: Duration,
     },
@@ -175,8 +180,9 @@ impl CallError {
             Self::BrandSuspended => {
                 Refusal::new(Code::FailedPrecondition, "BRAND_SUSPENDED", message)
             }
-            Self::RateLimited { retry_delay } => {
+            Self::RateLimited { limit, retry_delay } => {
                 Refusal::new(Code::ResourceExhausted, "RATE_LIMITED", message)
+                    .with("limit", limit)
                     .retry_after(*retry_delay)
             }
             Self::DeadlineExceeded => {

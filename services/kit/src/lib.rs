@@ -15,6 +15,7 @@ pub mod directory;
 pub mod error;
 pub mod event_log;
 pub mod ids;
+pub mod limit;
 pub mod page;
 pub mod request;
 pub mod secret;

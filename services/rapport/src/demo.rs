@@ -9,6 +9,7 @@ use kit::{
     clock::Clock,
     config::{Peers, Secrets, ServiceConfig, ServiceName},
     db::DatabaseUrl,
+    limit::LimitConfig,
     server::Listen,
 };
 use rapport_proto::identity::v1::MergePolicyPreset;
@@ -91,6 +92,7 @@ fn config(databases: &Databases, secrets: &Secrets) -> SuiteConfig {
         secrets: secrets.clone(),
         clock: Clock::system(),
         identity_silence_limit: std::time::Duration::from_secs(30),
+        limits: LimitConfig::default(),
     };
     SuiteConfig {
         identity: service(ServiceName::Identity),

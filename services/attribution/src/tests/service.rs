@@ -5,6 +5,7 @@ use std::time::Duration;
 use kit::{
     clock::Clock,
     config::{Peers, Secrets, ServiceConfig},
+    limit::LimitConfig,
     server::{Listen, channel},
     testing::{TestDatabase, TestEngine},
 };
@@ -30,6 +31,7 @@ async fn it_starts_without_its_peers_and_lets_nobody_in_unknown() {
         secrets: Secrets::random(),
         clock: Clock::system(),
         identity_silence_limit: Duration::from_secs(30),
+        limits: LimitConfig::default(),
     };
     let server = Service::build(config).await.unwrap();
     let uri = format!("http://{}", server.local_addr());

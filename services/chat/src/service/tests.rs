@@ -6,6 +6,7 @@ use kit::{
     access::Bearer,
     clock::Clock,
     config::{Peers, Secrets, ServiceConfig},
+    limit::LimitConfig,
     secret::{EmailDigestKey, Key, SealingKey},
     server::Listen,
     testing::{TestDatabase, TestEngine},
@@ -38,6 +39,7 @@ fn config(database: &TestDatabase) -> ServiceConfig {
         },
         clock: Clock::system(),
         identity_silence_limit: Duration::from_secs(30),
+        limits: LimitConfig::default(),
     }
 }
 

@@ -19,6 +19,7 @@ use domain::{
 use kit::{
     consistency::ConsistencyToken,
     db::{Connection, StoreError},
+    limit::Subject,
     request::RequestKey,
     secret::token_digest,
 };
@@ -107,6 +108,11 @@ impl App {
         &self,
         command: SignInCommand,
     ) -> Result<SignInResult, IdentityError> {
+        if let Some(token) = &command.temporary_session_token {
+            let digest = token_digest(token.expose_secret());
+            self.limits
+                .check_account(&command.brand_id, Subject::Secret(&digest))?;
+        }
         let request_id = command.key.as_ref().map(RequestKey::request_id);
         let stamp = self.stamp(&command.brand_id, command.actor.clone(), request_id);
         let assertion = match self.verify(&command, &stamp).await? {
@@ -119,6 +125,9 @@ impl App {
                 return Err(IdentityError::AssertionRefused);
             }
         };
+        // Only the Brand can sign for a customer: nobody else can use up his calls.
+        let customer = Subject::Customer(assertion.customer_id().as_str());
+        self.limits.check_account(&command.brand_id, customer)?;
         let secrets = SessionSecrets::new();
         let input = self.input(command, stamp, assertion, &secrets);
         let signed_in = {

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use domain::id::BrandId;
 use kit::{
+    access::Principal,
     convert::{field, timestamp},
+    limit,
     request::RequestKey,
 };
 use prost_types::Duration;
@@ -38,9 +40,17 @@ impl SessionRpc {
     }
 }
 
-/// Returns the Brand that an anonymous caller names.
-fn named_brand(brand_id: &str) -> Result<BrandId, IdentityError> {
-    Ok(field("brand_id", BrandId::parse(brand_id))?)
+/// Returns what an anonymous caller asks, of which Brand, if his calls about it are not too many.
+fn open_anonymous<T>(
+    app: &App,
+    request: Request<T>,
+    brand_id: impl Fn(&T) -> &str,
+) -> Result<(Principal, BrandId, T), IdentityError> {
+    let origin = limit::origin(&request)?;
+    let (principal, request) = open(request)?;
+    let brand_id = field("brand_id", BrandId::parse(brand_id(&request)))?;
+    app.limits().check_brand(&origin, &brand_id)?;
+    Ok((principal, brand_id, request))
 }
 
 #[tonic::async_trait]
@@ -49,8 +59,8 @@ impl SessionService for SessionRpc {
         &self,
         request: Request<proto::StartTemporarySessionRequest>,
     ) -> Result<Response<proto::StartTemporarySessionResponse>, Status> {
-        let (principal, request) = open(request)?;
-        let brand_id = named_brand(&request.brand_id)?;
+        let (principal, brand_id, request) =
+            open_anonymous(&self.app, request, |request| &request.brand_id)?;
         let new = session::start(&request)?;
         let write = write(
             &principal,
@@ -75,8 +85,8 @@ impl SessionService for SessionRpc {
         &self,
         request: Request<proto::SignInRequest>,
     ) -> Result<Response<proto::SignInResponse>, Status> {
-        let (principal, request) = open(request)?;
-        let brand_id = named_brand(&request.brand_id)?;
+        let (principal, brand_id, request) =
+            open_anonymous(&self.app, request, |request| &request.brand_id)?;
         session::widget(request.widget())?;
         let key = if request.validate_only {
             None
@@ -106,8 +116,8 @@ impl SessionService for SessionRpc {
         &self,
         request: Request<proto::RefreshSessionRequest>,
     ) -> Result<Response<proto::RefreshSessionResponse>, Status> {
-        let (principal, request) = open(request)?;
-        let brand_id = named_brand(&request.brand_id)?;
+        let (principal, brand_id, request) =
+            open_anonymous(&self.app, request, |request| &request.brand_id)?;
         let request_id =
             field("request_id", request.request_id.parse()).map_err(IdentityError::from)?;
         let session_token = session::optional_secret(request.session_token)
@@ -152,8 +162,8 @@ impl SessionService for SessionRpc {
         &self,
         request: Request<proto::IssueServiceTokenRequest>,
     ) -> Result<Response<proto::IssueServiceTokenResponse>, Status> {
-        let (_, request) = open(request)?;
-        let brand_id = named_brand(&request.brand_id)?;
+        let (_, brand_id, request) =
+            open_anonymous(&self.app, request, |request| &request.brand_id)?;
         let api_key = session::optional_secret(request.api_key)
             .ok_or_else(|| IdentityError::field("api_key", "is required"))?;
         let issued = self.app.issue_service_token(&brand_id, &api_key).await?;

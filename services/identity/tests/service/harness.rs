@@ -9,6 +9,7 @@ use kit::{
     clock::Clock,
     config::{Secrets, ServiceConfig},
     db::DatabaseUrl,
+    limit::LimitConfig,
     secret::{EmailDigestKey, Key, SealingKey},
     server::Listen,
 };
@@ -48,6 +49,7 @@ pub(crate) fn config(database: &DatabaseUrl, secrets: Secrets) -> ServiceConfig 
         secrets,
         clock: Clock::system(),
         identity_silence_limit: Duration::from_secs(30),
+        limits: LimitConfig::default(),
     }
 }
 
@@ -60,7 +62,11 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) async fn start(database: &DatabaseUrl, secrets: Secrets) -> Self {
-        let server = Service::build(config(database, secrets)).await.unwrap();
+        Self::start_with(config(database, secrets)).await
+    }
+
+    pub(crate) async fn start_with(config: ServiceConfig) -> Self {
+        let server = Service::build(config).await.unwrap();
         let uri = format!("http://{}", server.local_addr());
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(async move {

@@ -3,4 +3,5 @@
 
 mod harness;
 mod input;
+mod limits;
 mod story;

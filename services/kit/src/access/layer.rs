@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use domain::id::BrandId;
 use futures_util::{FutureExt, future::BoxFuture};
 use secrecy::{ExposeSecret, SecretString};
 use tonic::{
@@ -21,6 +22,7 @@ use tracing::Instrument;
 use super::{Principal, Rules, TokenVerifier};
 use crate::{
     error::{CallError, Refusal},
+    limit::Limits,
     secret,
 };
 
@@ -38,15 +40,18 @@ struct Access {
     tokens: TokenVerifier,
     operator_token: Option<SecretString>,
     suite_secret: SecretString,
+    limits: Limits,
 }
 
 impl AccessLayer {
-    /// Returns the layer of the service whose errors carry `domain`.
+    /// Returns the layer of the service whose errors carry `domain`; the methods that are open to all
+    /// are held to `limits`.
     pub fn new(
         domain: &'static str,
         tokens: TokenVerifier,
         operator_token: Option<SecretString>,
         suite_secret: SecretString,
+        limits: Limits,
     ) -> Self {
         Self(Arc::new(Access {
             domain,
@@ -54,6 +59,7 @@ impl AccessLayer {
             tokens,
             operator_token,
             suite_secret,
+            limits,
         }))
     }
 }
@@ -66,6 +72,11 @@ impl Access {
             return Err(Refusal::new(Code::Unimplemented, "UNIMPLEMENTED", message));
         };
         let principal = if rule.is_open() {
+            let backend_of = self.backend_of(bearer(request)).await;
+            let origin = self.limits.origin(request, backend_of);
+            let within = self.limits.check_origin(&origin);
+            within.map_err(|error| error.refusal())?;
+            request.extensions_mut().insert(origin);
             Principal::Anonymous
         } else {
             let token = bearer(request).ok_or_else(|| CallError::Unauthenticated.refusal())?;
@@ -111,6 +122,15 @@ impl Access {
             "unknown"
         };
         tracing::info_span!("rpc", method)
+    }
+
+    /// Returns the Brand whose service calls a method that is open to all. Any other token there, also
+    /// one that is not valid, is no token.
+    async fn backend_of(&self, token: Option<&str>) -> Option<BrandId> {
+        match self.tokens.verify(token?).await {
+            Ok(Principal::Service { brand_id, .. }) => Some(brand_id),
+            Ok(_) | Err(_) => None,
+        }
     }
 
     async fn authenticate(&self, token: &str) -> Result<Principal, CallError> {

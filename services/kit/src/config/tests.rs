@@ -201,3 +201,28 @@ fn each_service_has_a_file_of_its_own_unless_told_otherwise() {
     };
     assert_eq!(file, Path::new("x/identity.sqlite3"));
 }
+
+#[test]
+fn limits_are_flags_and_zero_is_none() {
+    let limits = args(&[]).limits;
+    assert_eq!(limits.address_per_minute, 6_000);
+    assert!(limits.trusted_proxies.is_empty(), "nobody is believed");
+    let flags = [
+        "--limit-address-per-minute=0",
+        "--limit-account-per-minute=7",
+        "--trusted-proxies=10.0.0.0/8,fd00::/8",
+    ];
+    let limits = args(&flags).limits;
+    assert_eq!(
+        (limits.address_per_minute, limits.account_per_minute),
+        (0, 7)
+    );
+    let proxies: Vec<_> = limits
+        .trusted_proxies
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(proxies, ["10.0.0.0/8", "fd00::/8"]);
+    let host = ["rapport", "--trusted-proxies=proxy.example"];
+    assert!(Cli::try_parse_from(host).is_err());
+}

@@ -72,14 +72,14 @@ fn what_the_database_said_stays_inside() {
 
 /// The failures of [`CallError`] but for the database's, with what the contract calls them.
 fn all() -> Vec<CallError> {
-    let retry_delay = Duration::from_secs(1);
+    let (limit, retry_delay) = (LimitName::Brand, Duration::from_secs(1));
     vec![
         CallError::field("username", "is blank"),
         CallError::Unauthenticated,
         CallError::PermissionDenied,
         CallError::RequestIdReused,
         CallError::PageTokenInvalid,
-        CallError::RateLimited { retry_delay },
+        CallError::RateLimited { limit, retry_delay },
         CallError::DeadlineExceeded,
         StoreError::Unavailable("cause".into()).into(),
         CallError::IdentityUnavailable,
@@ -111,8 +111,8 @@ fn the_common_reasons_of_the_contract_are_those_of_the_kit() {
 
 #[test]
 fn a_limited_caller_is_told_when_to_try_again() {
-    let retry_delay = Duration::from_secs(3);
-    let status = CallError::RateLimited { retry_delay }
+    let (limit, retry_delay) = (LimitName::Brand, Duration::from_secs(3));
+    let status = CallError::RateLimited { limit, retry_delay }
         .refusal()
         .into_status("test.rapport");
     let retry = status.get_details_retry_info().unwrap();

@@ -12,6 +12,7 @@ use super::*;
 use crate::{
     access::{Bearer, KeySet, Revocations, TokenVerifier},
     clock::Clock,
+    limit::Limits,
     testing::{
         self, TestEngine,
         stub::{DOMAIN, SUITE_SECRET, Stub, anywhere},
@@ -25,7 +26,7 @@ async fn bind() -> (Server, Lifetime) {
     let (_database, db) = testing::open(TestEngine::Sqlite).await;
     let revocations = Revocations::load(&db, None).await.unwrap();
     let tokens = TokenVerifier::new(KeySet::default(), None, revocations, Clock::system());
-    let access = AccessLayer::new(DOMAIN, tokens, None, SUITE_SECRET.into());
+    let access = AccessLayer::new(DOMAIN, tokens, None, SUITE_SECRET.into(), Limits::default());
     let stub = Stub::default();
     let lifetime = stub.lifetime.clone();
     (stub.bind(anywhere(), access).await, lifetime)
@@ -150,7 +151,7 @@ async fn an_address_that_is_taken_is_an_error() {
     let (_database, db) = testing::open(TestEngine::Sqlite).await;
     let revocations = Revocations::load(&db, None).await.unwrap();
     let tokens = TokenVerifier::new(KeySet::default(), None, revocations, Clock::system());
-    let access = AccessLayer::new(DOMAIN, tokens, None, SUITE_SECRET.into());
+    let access = AccessLayer::new(DOMAIN, tokens, None, SUITE_SECRET.into(), Limits::default());
     let addr = taken.local_addr().unwrap();
     let bound = Server::bind(
         Listen::At(addr),

@@ -24,6 +24,7 @@ use crate::{
     db::Db,
     error::CallError,
     event_log::{self, Start},
+    limit::Limits,
     server::{Lifetime, Listen, Server},
 };
 
@@ -42,6 +43,8 @@ pub(crate) struct Stub {
     pub(crate) keys: Vec<identity::JsonWebKey>,
     /// How often it was asked.
     pub(crate) key_set_calls: Arc<AtomicUsize>,
+    /// What its anonymous methods are held to.
+    pub(crate) limits: Limits,
 }
 
 /// A stub that runs.
@@ -96,7 +99,13 @@ impl Stub {
     /// Runs it behind an access layer that knows `tokens`.
     pub(crate) async fn run(self, listen: SocketAddr, tokens: TokenVerifier) -> RunningStub {
         let operator = Some("the-token-of-the-operator".into());
-        let access = AccessLayer::new(DOMAIN, tokens, operator, SUITE_SECRET.into());
+        let access = AccessLayer::new(
+            DOMAIN,
+            tokens,
+            operator,
+            SUITE_SECRET.into(),
+            self.limits.clone(),
+        );
         let server = self.bind(listen, access).await;
         let addr = server.local_addr();
         let stop = CancellationToken::new();

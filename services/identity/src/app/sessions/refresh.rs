@@ -12,11 +12,12 @@
 //! | is unknown, or its session is over                     | refused                           |
 
 use domain::{
-    id::{BrandId, RequestId},
+    id::{BrandId, RequestId, SessionId},
     session::SessionEnd,
 };
 use kit::{
     db::{Connection, StoreError},
+    limit::Subject,
     secret::token_digest,
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -57,11 +58,15 @@ impl App {
         session_token: &SecretString,
         request_id: RequestId,
     ) -> Result<OpenedSession, IdentityError> {
+        let shown_digest = token_digest(session_token.expose_secret()).to_vec();
+        let session_id = self.find_session(brand_id, &shown_digest).await?;
+        self.limits
+            .check_account(brand_id, Subject::Session(session_id.uuid()))?;
         let secrets = SessionSecrets::new();
         let refresh = Refresh {
             stamp: self.stamp(brand_id, actor, Some(request_id)),
             request_id,
-            shown_digest: token_digest(session_token.expose_secret()).to_vec(),
+            shown_digest,
             new_digest: secrets.digest(),
         };
         let refreshed = self
@@ -77,6 +82,19 @@ impl App {
             Refreshed::Member(session, member) => self.member_session(&member, &session, secrets),
             Refreshed::Refused => Err(IdentityError::SessionRefused),
         }
+    }
+
+    /// Returns whose token it is: an invented one costs no transaction, and the calls of a session are
+    /// counted together though each shows another token.
+    async fn find_session(
+        &self,
+        brand_id: &BrandId,
+        digest: &[u8],
+    ) -> Result<SessionId, IdentityError> {
+        let mut connection = self.db.read().await?;
+        let token = sessions::find_token(&mut connection, brand_id, digest).await?;
+        let token = token.ok_or(IdentityError::SessionRefused)?;
+        Ok(token.session_id)
     }
 }
 

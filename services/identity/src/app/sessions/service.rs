@@ -1,7 +1,7 @@
 //! Tokens for the programs of a Brand.
 
 use domain::id::BrandId;
-use kit::secret::token_digest;
+use kit::{limit::Subject, secret::token_digest};
 use rapport_proto::access::v1::{Caller, Scope};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -30,6 +30,8 @@ impl App {
     ) -> Result<IssuedServiceToken, IdentityError> {
         let now = self.clock.now();
         let digest = token_digest(api_key.expose_secret());
+        self.limits
+            .check_account(brand_id, Subject::Secret(&digest))?;
         let mut connection = self.db.read().await?;
         let key = api_keys::find_by_secret(&mut connection, brand_id, &digest).await?;
         let key = key

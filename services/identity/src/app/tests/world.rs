@@ -18,6 +18,7 @@ use hmac::{Hmac, Mac};
 use kit::{
     access::Principal,
     clock::Clock,
+    limit::{LimitConfig, Limits},
     query,
     request::RequestKey,
     secret::{EmailDigestKey, Key, SealingKey},
@@ -99,7 +100,14 @@ impl World {
             .await
             .unwrap();
         let digest_key = EmailDigestKey::new(Key::random());
-        let app = App::new(db, clock.clone(), sealing_key, digest_key, signer);
+        let app = App::new(
+            db,
+            clock.clone(),
+            sealing_key,
+            digest_key,
+            signer,
+            Limits::new(&LimitConfig::off(), &clock),
+        );
         let world = Self {
             app: Arc::new(app),
             clock,

@@ -1,9 +1,10 @@
 //! Who is let in, over a real socket; each refusal has its reason (SPEC 59).
 
 mod answers;
+mod limits;
 mod tokens;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::atomic::AtomicUsize};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use chrono::TimeDelta;
@@ -24,6 +25,7 @@ use crate::{
     access::{Claims, ISSUER, KeySet, Revocations},
     clock::Clock,
     db::Db,
+    limit::LimitConfig,
     testing::{
         self, TestDatabase, TestEngine,
         stub::{DOMAIN, RunningStub, SUITE_SECRET, Stub, anywhere},
@@ -88,6 +90,8 @@ struct Suite {
     issuer: Issuer,
     clock: Clock,
     revocations: Revocations,
+    /// How often `GetKeySet` ran.
+    calls: Arc<AtomicUsize>,
     running: RunningStub,
     db: Db,
     _database: TestDatabase,
@@ -95,10 +99,10 @@ struct Suite {
 
 impl Suite {
     async fn start() -> Self {
-        Self::start_with(None).await
+        Self::start_with(None, &LimitConfig::default()).await
     }
 
-    async fn start_with(silence_limit: Option<Duration>) -> Self {
+    async fn start_with(silence_limit: Option<Duration>, limits: &LimitConfig) -> Self {
         let (database, db) = testing::open(TestEngine::Sqlite).await;
         let issuer = Issuer::new(1);
         let keys = KeySet::default();
@@ -106,8 +110,14 @@ impl Suite {
         let clock = Clock::manual(Default::default());
         let revocations = Revocations::load(&db, silence_limit).await.unwrap();
         let tokens = TokenVerifier::new(keys, None, revocations.clone(), clock.clone());
-        let running = Stub::default().run(anywhere(), tokens).await;
+        let stub = Stub {
+            limits: Limits::new(limits, &clock),
+            ..Stub::default()
+        };
+        let calls = Arc::clone(&stub.key_set_calls);
+        let running = stub.run(anywhere(), tokens).await;
         Self {
+            calls,
             issuer,
             clock,
             revocations,
@@ -259,7 +269,13 @@ async fn an_empty_credential_of_the_installation_lets_nobody_in() {
     let (_database, db) = testing::open(TestEngine::Sqlite).await;
     let revocations = Revocations::load(&db, None).await.unwrap();
     let tokens = TokenVerifier::new(KeySet::default(), None, revocations, Clock::system());
-    let layer = AccessLayer::new(DOMAIN, tokens, Some("".into()), "".into());
+    let layer = AccessLayer::new(
+        DOMAIN,
+        tokens,
+        Some("".into()),
+        "".into(),
+        Limits::default(),
+    );
     let server = Stub::default().bind(anywhere(), layer).await;
     let channel = crate::server::channel(&format!("http://{}", server.local_addr())).unwrap();
     let serving = tokio::spawn(server.run_until(std::future::pending()));

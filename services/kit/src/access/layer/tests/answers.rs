@@ -92,7 +92,7 @@ async fn a_deadline_that_passes_in_the_service_is_told_as_such() {
     let suite = Suite::start().await;
     let revocations = Revocations::load(&suite.db, None).await.unwrap();
     let tokens = TokenVerifier::new(KeySet::default(), None, revocations, Clock::system());
-    let layer = AccessLayer::new(DOMAIN, tokens, None, SUITE_SECRET.into());
+    let layer = AccessLayer::new(DOMAIN, tokens, None, SUITE_SECRET.into(), Limits::default());
     let never = tower::service_fn(|_: Request<Body>| {
         std::future::pending::<Result<Response<Body>, Infallible>>()
     });

@@ -216,7 +216,7 @@ async fn a_revocation_says_nothing_about_another_brand() {
 #[tokio::test]
 async fn without_word_from_identity_no_token_is_trusted_and_forged_ones_are_still_refused() {
     // SPEC 59.
-    let suite = Suite::start_with(Some(Duration::ZERO)).await;
+    let suite = Suite::start_with(Some(Duration::ZERO), &LimitConfig::default()).await;
     let token = bearer_of(&suite.token(&claims("CLIENT")));
     check(
         suite.end_session(&token).await,
