@@ -58,6 +58,7 @@ impl TestSuite {
                 account_per_minute: 0,
                 ..LimitConfig::default()
             },
+            allow_private_key_addresses: true,
         };
         let suite = Suite::start(SuiteConfig {
             identity: service(&databases[0]),

@@ -34,6 +34,7 @@ use kit::{
 use uuid::Uuid;
 
 use crate::{
+    assertion::{PublishedKeys, Reach},
     error::IdentityError,
     model::{Brand, BrandState},
     store::brands as brand_store,
@@ -58,6 +59,7 @@ pub(crate) struct App {
     sealing_key: SealingKey,
     email_digest_key: EmailDigestKey,
     signer: TokenSigner,
+    published_keys: PublishedKeys,
     lanes: lanes::Lanes,
     limits: Limits,
 }
@@ -114,6 +116,7 @@ impl App {
         email_digest_key: EmailDigestKey,
         signer: TokenSigner,
         limits: Limits,
+        key_reach: Reach,
     ) -> Self {
         Self {
             db,
@@ -122,6 +125,7 @@ impl App {
             sealing_key,
             email_digest_key,
             signer,
+            published_keys: PublishedKeys::new(key_reach),
             lanes: lanes::Lanes::default(),
             limits,
         }
@@ -135,6 +139,11 @@ impl App {
     /// Returns what anonymous callers are held to.
     pub(crate) fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// Returns where key sets may be fetched from.
+    pub(crate) fn key_reach(&self) -> Reach {
+        self.published_keys.reach()
     }
 
     /// Returns the database, for streams over its log.

@@ -9,14 +9,18 @@
 //! | OIDC ID token    | a private key whose public one the Brand gave | `iss` and `aud` | as its `exp` says         |
 //!
 //! The caller is told one thing alone, that it is refused; why is an [`AssertionRefusal`], for the
-//! audit log. Nothing is fetched: a header that points elsewhere is a reason to refuse.
+//! audit log. What is fetched is the key set at the address that the Brand configured, and nothing
+//! else: a header that points elsewhere is a reason to refuse. That the Brand's server is down is told
+//! too, since it says nothing of the assertion, and trying again may help.
 //!
 //! Profile fields that cannot be what they should be (an e-mail without `@`, a name of 10 kB) count
 //! as absent: they are the Brand's word about a customer, not proof of who he is, and a customer
 //! must not be locked out by them.
 
 mod id_token;
+mod key_server;
 mod key_set;
+mod published_keys;
 mod signed_user_data;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -29,7 +33,9 @@ use serde::Deserialize;
 
 use crate::model::{AssertionKey, Brand};
 
+pub(crate) use key_server::{JwksUri, Reach};
 pub(crate) use key_set::KeySet;
+pub(crate) use published_keys::PublishedKeys;
 
 /// The most bytes of an assertion (both forms).
 const MAX_BYTES: usize = 8 * 1024;
@@ -61,6 +67,8 @@ pub(crate) struct Trust<'a> {
     pub(crate) brand: &'a Brand,
     /// Its keys; only those in force count.
     pub(crate) keys: &'a [AssertionKey],
+    /// The sets that it publishes elsewhere.
+    pub(crate) published_keys: &'a PublishedKeys,
     /// Opens the secrets among them.
     pub(crate) sealing_key: &'a SealingKey,
     /// The present.
@@ -138,9 +146,15 @@ pub(crate) enum AssertionRefusal {
     /// The Brand has no such key in force.
     #[error("KEY_UNKNOWN")]
     KeyUnknown,
+    /// None of the keys at hand is meant, and a set that may have it could not be fetched.
+    #[error("KEY_SET_UNAVAILABLE")]
+    KeySetUnavailable,
     /// The signature does not fit.
     #[error("SIGNATURE_INVALID")]
     SignatureInvalid,
+    /// It is signed, and does not say what it must.
+    #[error("CLAIMS_MALFORMED")]
+    ClaimsMalformed,
     /// It was made for another Brand.
     #[error("BRAND_MISMATCH")]
     BrandMismatch,
@@ -168,13 +182,14 @@ pub(crate) enum AssertionRefusal {
 ///
 /// # Errors
 ///
-/// [`AssertionRefusal`], of which the caller must be told no more than that there is one.
-pub(crate) fn verify(
+/// [`AssertionRefusal`], of which the caller must be told no more than that there is one; but for
+/// `KeySetUnavailable`.
+pub(crate) async fn verify(
     presented: &PresentedAssertion,
     trust: &Trust<'_>,
 ) -> Result<VerifiedAssertion, AssertionRefusal> {
     match presented {
-        PresentedAssertion::IdToken(token) => id_token::verify(token, trust),
+        PresentedAssertion::IdToken(token) => id_token::verify(token, trust).await,
         PresentedAssertion::SignedUserData {
             json,
             signature,

@@ -7,6 +7,8 @@ use kit::{
 };
 use tonic::{Code, Status};
 
+use crate::assertion::AssertionRefusal;
+
 /// The `ErrorInfo` domain of identity's reasons.
 pub(crate) const DOMAIN: &str = "identity.rapport";
 
@@ -53,9 +55,15 @@ pub(crate) enum IdentityError {
         /// The Brand's version; empty where any will do.
         version: String,
     },
-    /// The assertion proves nothing; the audit log has the cause.
+    /// The assertion proves nothing. The cause is for the audit log, and never told.
     #[error("the assertion is refused")]
-    AssertionRefused,
+    AssertionRefused {
+        /// Why.
+        cause: AssertionRefusal,
+    },
+    /// The Brand's key server is away, and what it last said does not decide (SPEC 4).
+    #[error("the Brand's key set could not be fetched")]
+    KeySetUnavailable,
     /// No such assertion key in the Brand.
     #[error("there is no such assertion key")]
     AssertionKeyNotFound,
@@ -120,7 +128,8 @@ impl IdentityError {
                 with(Code::FailedPrecondition, "WIDGET_POLICY_NOT_ACCEPTED")
                     .with("widgetPolicyVersion", version)
             }
-            Self::AssertionRefused => with(Code::Unauthenticated, "ASSERTION_REFUSED"),
+            Self::AssertionRefused { .. } => with(Code::Unauthenticated, "ASSERTION_REFUSED"),
+            Self::KeySetUnavailable => with(Code::Unavailable, "KEY_SET_UNAVAILABLE"),
             Self::AssertionKeyNotFound => with(Code::NotFound, "ASSERTION_KEY_NOT_FOUND"),
             Self::AssertionKeyLimitReached { limit } => {
                 with(Code::FailedPrecondition, "ASSERTION_KEY_LIMIT_REACHED").with("limit", limit)
@@ -204,7 +213,13 @@ mod tests {
             FailedPrecondition,
             R::WidgetPolicyNotAccepted,
         );
-        check(AssertionRefused, Unauthenticated, R::AssertionRefused);
+        let cause = AssertionRefusal::SignatureInvalid;
+        check(
+            AssertionRefused { cause },
+            Unauthenticated,
+            R::AssertionRefused,
+        );
+        check(KeySetUnavailable, Unavailable, R::KeySetUnavailable);
         check(AssertionKeyNotFound, NotFound, R::AssertionKeyNotFound);
         let limit = 2;
         check(

@@ -82,6 +82,11 @@ impl Service {
             secrets.email_digest_key,
             signer,
             limits,
+            if config.allow_private_key_addresses {
+                assertion::Reach::Anywhere
+            } else {
+                assertion::Reach::Public
+            },
         ));
         let server = Server::bind(
             config.listen,

@@ -86,6 +86,7 @@ pub(crate) struct AssertionKey {
     pub(crate) kind: AssertionKeyKind,
     pub(crate) sealed_secret: Option<Vec<u8>>,
     pub(crate) key_set: Option<String>,
+    pub(crate) jwks_uri: Option<String>,
     pub(crate) create_time: DateTime<Utc>,
     pub(crate) expire_time: Option<DateTime<Utc>>,
     pub(crate) revoke_time: Option<DateTime<Utc>>,

@@ -149,6 +149,9 @@ pub struct SuiteArgs {
     /// What anonymous callers are held to.
     #[command(flatten)]
     pub limits: LimitConfig,
+    /// Lets a Brand's jwks_uri be http, and lead to private addresses: for development.
+    #[arg(long, global = true, env = "RAPPORT_ALLOW_PRIVATE_KEY_ADDRESSES")]
+    pub allow_private_key_addresses: bool,
     /// How log lines look.
     #[arg(
         long,
@@ -227,6 +230,8 @@ pub struct ServiceConfig {
     pub identity_silence_limit: Duration,
     /// What anonymous callers are held to (SPEC 59).
     pub limits: LimitConfig,
+    /// Whether a Brand's key set is also fetched over http, and from addresses that are not public.
+    pub allow_private_key_addresses: bool,
 }
 
 /// Where the services find each other, as URIs.
@@ -322,6 +327,7 @@ impl SuiteArgs {
             clock: Clock::system(),
             identity_silence_limit: Duration::from_secs(self.identity_silence_limit_seconds),
             limits: self.limits.clone(),
+            allow_private_key_addresses: self.allow_private_key_addresses,
         })
     }
 

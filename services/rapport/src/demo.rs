@@ -93,6 +93,7 @@ fn config(databases: &Databases, secrets: &Secrets) -> SuiteConfig {
         clock: Clock::system(),
         identity_silence_limit: std::time::Duration::from_secs(30),
         limits: LimitConfig::default(),
+        allow_private_key_addresses: false,
     };
     SuiteConfig {
         identity: service(ServiceName::Identity),

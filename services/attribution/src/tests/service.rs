@@ -32,6 +32,7 @@ async fn it_starts_without_its_peers_and_lets_nobody_in_unknown() {
         clock: Clock::system(),
         identity_silence_limit: Duration::from_secs(30),
         limits: LimitConfig::default(),
+        allow_private_key_addresses: false,
     };
     let server = Service::build(config).await.unwrap();
     let uri = format!("http://{}", server.local_addr());

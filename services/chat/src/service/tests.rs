@@ -40,6 +40,7 @@ fn config(database: &TestDatabase) -> ServiceConfig {
         clock: Clock::system(),
         identity_silence_limit: Duration::from_secs(30),
         limits: LimitConfig::default(),
+        allow_private_key_addresses: false,
     }
 }
 

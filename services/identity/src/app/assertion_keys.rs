@@ -12,7 +12,7 @@ use super::{
     sealing_place,
 };
 use crate::{
-    assertion::KeySet,
+    assertion::{JwksUri, KeySet},
     error::IdentityError,
     model::{AssertionKey, AssertionKeyKind},
     store::assertion_keys,
@@ -20,7 +20,8 @@ use crate::{
 
 /// Two, so that they rotate with overlap.
 const MAX_HMAC_SECRETS: usize = 2;
-/// Enough for several issuers in rotation, few enough to look through at each sign-in.
+/// Enough for several issuers in rotation, few enough to look through at each sign-in. Inline or
+/// published, each kind for itself.
 const MAX_KEY_SETS: usize = 8;
 
 /// What a new key consists of.
@@ -31,6 +32,8 @@ pub(crate) enum KeyMaterial {
     ImportedHmacSecret(SecretSlice<u8>),
     /// Public keys.
     KeySet(KeySet),
+    /// Where public keys are fetched from.
+    JwksUri(JwksUri),
 }
 
 /// A key to be made.
@@ -70,37 +73,34 @@ impl App {
         let key_id: KeyId = self.ids.next();
         let place = sealing_place(&write.brand_id, key_id);
         let seal = |secret: &SecretSlice<u8>| self.sealing_key.seal(secret.expose_secret(), &place);
-        let (kind, sealed_secret, key_set, secret) = match new.material {
-            KeyMaterial::NewHmacSecret => {
-                let secret = random_secret();
-                let sealed = seal(&secret);
-                (
-                    AssertionKeyKind::HmacSecret,
-                    Some(sealed),
-                    None,
-                    Some(secret),
-                )
-            }
-            KeyMaterial::ImportedHmacSecret(secret) => (
-                AssertionKeyKind::HmacSecret,
-                Some(seal(&secret)),
-                None,
-                None,
-            ),
-            KeyMaterial::KeySet(keys) => {
-                (AssertionKeyKind::JwkSet, None, Some(keys.to_json()), None)
-            }
-        };
-        let key = AssertionKey {
+        let mut key = AssertionKey {
             brand_id: write.brand_id.clone(),
             assertion_key_id: key_id,
-            kind,
-            sealed_secret,
-            key_set,
+            kind: AssertionKeyKind::HmacSecret,
+            sealed_secret: None,
+            key_set: None,
+            jwks_uri: None,
             create_time: stamp.now,
             expire_time: new.expire_time,
             revoke_time: None,
         };
+        let mut made_secret = None;
+        match new.material {
+            KeyMaterial::NewHmacSecret => {
+                let secret = random_secret();
+                key.sealed_secret = Some(seal(&secret));
+                made_secret = Some(secret);
+            }
+            KeyMaterial::ImportedHmacSecret(secret) => key.sealed_secret = Some(seal(&secret)),
+            KeyMaterial::KeySet(keys) => {
+                key.kind = AssertionKeyKind::JwkSet;
+                key.key_set = Some(keys.to_json());
+            }
+            KeyMaterial::JwksUri(uri) => {
+                key.kind = AssertionKeyKind::JwksUri;
+                key.jwks_uri = Some(uri.as_str().to_owned());
+            }
+        }
         let creation = Creation { write, stamp, key };
         let key = self
             .db
@@ -108,7 +108,10 @@ impl App {
                 Box::pin(create(c, i))
             })
             .await?;
-        Ok(MadeAssertionKey { key, secret })
+        Ok(MadeAssertionKey {
+            key,
+            secret: made_secret,
+        })
     }
 
     /// Lists the Brand's keys, newest first, those before `before`.
@@ -163,17 +166,11 @@ async fn create(
     }
     let limit = match key.kind {
         AssertionKeyKind::HmacSecret => MAX_HMAC_SECRETS,
-        AssertionKeyKind::JwkSet => MAX_KEY_SETS,
+        AssertionKeyKind::JwkSet | AssertionKeyKind::JwksUri => MAX_KEY_SETS,
     };
-    let all = i64::try_from(MAX_HMAC_SECRETS + MAX_KEY_SETS).unwrap_or(i64::MAX);
-    let in_force =
-        assertion_keys::list(connection, &stamp.brand_id, Some(stamp.now), None, all).await?;
-    if in_force
-        .iter()
-        .filter(|other| other.kind == key.kind)
-        .count()
-        >= limit
-    {
+    let in_force = assertion_keys::list_in_force(connection, &stamp.brand_id, stamp.now).await?;
+    let of_kind = in_force.iter().filter(|other| other.kind == key.kind);
+    if of_kind.count() >= limit {
         return Err(IdentityError::AssertionKeyLimitReached { limit });
     }
     assertion_keys::insert(connection, key).await?;

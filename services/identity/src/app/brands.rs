@@ -15,9 +15,6 @@ use crate::{
     store::{assertion_keys, brands, merge_policies},
 };
 
-/// More keys than a Brand can have in force.
-const ALL_KEYS: i64 = 1_000;
-
 /// A Brand with the merge policy in force.
 #[derive(Clone, Debug)]
 pub(crate) struct BrandWithPolicy {
@@ -277,7 +274,7 @@ pub(super) async fn note_brand(
 ) -> Result<(), StoreError> {
     let policy =
         merge_policies::get(connection, &brand.brand_id, brand.merge_policy_revision).await?;
-    let keys = assertion_keys::list(connection, &brand.brand_id, Some(now), None, ALL_KEYS).await?;
+    let keys = assertion_keys::list_in_force(connection, &brand.brand_id, now).await?;
     journal.event(Payload::BrandChanged(brand_changed(brand, &policy, &keys)));
     Ok(())
 }

@@ -11,6 +11,7 @@
 mod apply;
 mod facts;
 
+use chrono::{DateTime, Utc};
 use domain::{
     email::EmailDigest,
     id::{AccountId, BrandId, LinkId},
@@ -19,6 +20,7 @@ use domain::{
 use kit::{
     consistency::ConsistencyToken,
     db::{Connection, StoreError},
+    error::CallError,
     limit::Subject,
     request::RequestKey,
     secret::token_digest,
@@ -38,9 +40,6 @@ use crate::{
     model::{Account, Brand, Link, Session},
     store::{assertion_keys, links, sign_ins},
 };
-
-/// More keys than a Brand can have in force.
-const ALL_KEYS: i64 = 1_000;
 
 /// A visitor wants to sign in.
 pub(crate) struct SignInCommand {
@@ -103,11 +102,26 @@ struct SignedIn {
 }
 
 impl App {
-    /// Signs a visitor in.
+    /// Signs a visitor in. A refusal leaves an audit entry (SPEC 60), unless it is only asked what
+    /// would happen: then nothing is changed, not even the audit log (SPEC 15).
     pub(crate) async fn sign_in(
         &self,
         command: SignInCommand,
     ) -> Result<SignInResult, IdentityError> {
+        let entry = command.key.as_ref().map(|key| {
+            let request_id = Some(key.request_id());
+            self.stamp(&command.brand_id, command.actor.clone(), request_id)
+        });
+        let answer = self.try_sign_in(command).await;
+        if let (Err(error), Some(stamp)) = (&answer, entry)
+            && let Some(reason) = audited_reason(error)
+        {
+            self.note_refusal(stamp, reason).await?;
+        }
+        answer
+    }
+
+    async fn try_sign_in(&self, command: SignInCommand) -> Result<SignInResult, IdentityError> {
         if let Some(token) = &command.temporary_session_token {
             let digest = token_digest(token.expose_secret());
             self.limits
@@ -115,16 +129,7 @@ impl App {
         }
         let request_id = command.key.as_ref().map(RequestKey::request_id);
         let stamp = self.stamp(&command.brand_id, command.actor.clone(), request_id);
-        let assertion = match self.verify(&command, &stamp).await? {
-            Ok(assertion) => assertion,
-            Err(refusal) => {
-                // With `validate_only` nothing is changed, not even the audit log (SPEC 15).
-                if command.key.is_some() {
-                    self.note_refusal(stamp, refusal).await?;
-                }
-                return Err(IdentityError::AssertionRefused);
-            }
-        };
+        let assertion = self.verify(&command, stamp.now).await?;
         // Only the Brand can sign for a customer: nobody else can use up his calls.
         let customer = Subject::Customer(assertion.customer_id().as_str());
         self.limits.check_account(&command.brand_id, customer)?;
@@ -190,40 +195,54 @@ impl App {
     async fn verify(
         &self,
         command: &SignInCommand,
-        stamp: &Stamp,
-    ) -> Result<Result<VerifiedAssertion, AssertionRefusal>, IdentityError> {
+        now: DateTime<Utc>,
+    ) -> Result<VerifiedAssertion, IdentityError> {
         let mut connection = self.db.read().await?;
         let brand = find_serving_brand(&mut connection, &command.brand_id).await?;
         check_policy(&brand, &command.accepted_policy)?;
-        let now = Some(stamp.now);
-        let keys =
-            assertion_keys::list(&mut connection, &brand.brand_id, now, None, ALL_KEYS).await?;
+        let keys = assertion_keys::list_in_force(&mut connection, &brand.brand_id, now).await?;
+        // Keys may have to be fetched, and the connection is others' meanwhile.
         drop(connection);
         let trust = Trust {
             brand: &brand,
             keys: &keys,
+            published_keys: &self.published_keys,
             sealing_key: &self.sealing_key,
-            now: stamp.now,
+            now,
         };
-        Ok(assertion::verify(&command.assertion, &trust))
+        let verified = assertion::verify(&command.assertion, &trust).await;
+        verified.map_err(|refusal| match refusal {
+            AssertionRefusal::KeySetUnavailable => IdentityError::KeySetUnavailable,
+            cause => IdentityError::AssertionRefused { cause },
+        })
     }
 
-    /// Leaves an audit entry of a refused sign-in: why, and of nobody (SPEC 60).
-    async fn note_refusal(
-        &self,
-        stamp: Stamp,
-        refusal: AssertionRefusal,
-    ) -> Result<(), IdentityError> {
+    /// Leaves an audit entry of a refused sign-in: why, and of nobody.
+    async fn note_refusal(&self, stamp: Stamp, reason: String) -> Result<(), IdentityError> {
         self.db
-            .run_tx("note_refusal", (stamp, refusal), |c, (stamp, refusal)| {
+            .run_tx("note_refusal", (stamp, reason), |c, (stamp, reason)| {
                 Box::pin(async move {
                     let mut journal = Journal::new(stamp);
-                    journal.audit(AuditAction::SignInRefused, "", &refusal.to_string());
+                    journal.audit(AuditAction::SignInRefused, "", reason);
                     journal.write(c).await.map_err(IdentityError::from)
                 })
             })
             .await
     }
+}
+
+/// Returns what the audit log says of a refusal, or `None` where there is no Brand to say it to, or
+/// where the sign-in was not refused but failed.
+fn audited_reason(error: &IdentityError) -> Option<String> {
+    let reason = match error {
+        IdentityError::AssertionRefused { cause } => return Some(cause.to_string()),
+        IdentityError::KeySetUnavailable => "KEY_SET_UNAVAILABLE",
+        IdentityError::BrandSuspended => "BRAND_SUSPENDED",
+        IdentityError::WidgetPolicyNotAccepted { .. } => "WIDGET_POLICY_NOT_ACCEPTED",
+        IdentityError::Call(CallError::RequestIdReused) => "REQUEST_ID_REUSED",
+        _ => return None,
+    };
+    Some(reason.to_owned())
 }
 
 async fn sign_in(

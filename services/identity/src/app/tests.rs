@@ -3,6 +3,7 @@
 mod brands;
 mod links;
 mod races;
+mod refusals;
 mod sessions;
 mod sign_in;
 mod world;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::TokenAlgorithm;
 
 /// The most bytes of a set.
-const MAX_BYTES: usize = 64 * 1024;
+pub(super) const MAX_BYTES: usize = 64 * 1024;
 /// The most keys of a set.
 const MAX_KEYS: usize = 32;
 /// The sizes of an RSA modulus that are neither weak nor meant to keep us busy, in bytes.

@@ -62,7 +62,8 @@ pub(super) fn verify(
     }
     let signature = decode_signature(signature).ok_or(AssertionRefusal::Malformed)?;
     check_signature(json.as_bytes(), &signature, key_id, trust)?;
-    let document: Document = serde_json::from_str(json).map_err(|_| AssertionRefusal::Malformed)?;
+    let document: Document =
+        serde_json::from_str(json).map_err(|_| AssertionRefusal::ClaimsMalformed)?;
     if document.brand_id != trust.brand.brand_id.as_str() {
         return Err(AssertionRefusal::BrandMismatch);
     }
@@ -138,10 +139,11 @@ fn check_signature(
 }
 
 fn check_times(document: &Document, trust: &Trust<'_>) -> Result<(), AssertionRefusal> {
-    let instant = |seconds: i64| numeric_date(&seconds.into()).ok_or(AssertionRefusal::Malformed);
+    let instant =
+        |seconds: i64| numeric_date(&seconds.into()).ok_or(AssertionRefusal::ClaimsMalformed);
     let (issue_time, expire_time) = (instant(document.iat)?, instant(document.exp)?);
     if expire_time <= issue_time {
-        return Err(AssertionRefusal::Malformed);
+        return Err(AssertionRefusal::ClaimsMalformed);
     }
     if expire_time - issue_time > MAX_LIFETIME {
         return Err(AssertionRefusal::LifetimeTooLong);

@@ -14,7 +14,7 @@ use rapport_proto::{
 use super::{MAX_DISPLAY_NAME, optional_timestamp, text};
 use crate::{
     app::{KeyMaterial, MadeApiKey, MadeAssertionKey, NewApiKey, NewAssertionKey},
-    assertion::KeySet,
+    assertion::{JwksUri, KeySet, Reach},
     error::IdentityError,
     model::{ApiKey, AssertionKey},
 };
@@ -24,6 +24,7 @@ const SECRET_BYTES: std::ops::RangeInclusive<usize> = 32..=256;
 /// Returns the assertion key that a request asks for.
 pub(crate) fn create_assertion_key(
     request: &proto::CreateAssertionKeyRequest,
+    reach: Reach,
     now: DateTime<Utc>,
 ) -> Result<NewAssertionKey, IdentityError> {
     let material = match &request.material {
@@ -40,10 +41,8 @@ pub(crate) fn create_assertion_key(
         Some(Material::JwkSetJson(json)) => {
             KeyMaterial::KeySet(field("jwk_set_json", KeySet::import(json))?)
         }
-        // Fetching key sets is the next step of the project: refused rather than taken and not used.
-        Some(Material::JwksUri(_)) => {
-            let problem = "is not taken by this release: give the keys in jwk_set_json";
-            return Err(IdentityError::field("jwks_uri", problem));
+        Some(Material::JwksUri(uri)) => {
+            KeyMaterial::JwksUri(field("jwks_uri", JwksUri::parse(uri, reach))?)
         }
         None => return Err(IdentityError::field("material", "is required")),
     };
@@ -105,7 +104,7 @@ pub(crate) fn show_assertion_key(key: &AssertionKey) -> proto::AssertionKey {
         assertion_key_id: key.assertion_key_id.to_string(),
         brand_id: key.brand_id.to_string(),
         kind: proto::AssertionKeyKind::from(key.kind).into(),
-        jwks_uri: String::new(),
+        jwks_uri: key.jwks_uri.clone().unwrap_or_default(),
         key_ids: key_set.map(|set| set.key_ids()).unwrap_or_default(),
         create_time: Some(timestamp(key.create_time)),
         expire_time: optional_timestamp(key.expire_time),

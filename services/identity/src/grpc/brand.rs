@@ -161,7 +161,7 @@ impl BrandService for BrandRpc {
     ) -> Result<Response<proto::CreateAssertionKeyResponse>, Status> {
         let (principal, request) = open(request)?;
         let brand_id = brand_of_call(&principal, &request.brand_id)?;
-        let new = key::create_assertion_key(&request, self.app.now())?;
+        let new = key::create_assertion_key(&request, self.app.key_reach(), self.app.now())?;
         let write = write(
             &principal,
             brand_id,

@@ -99,6 +99,8 @@ words!(
         HmacSecret => "HMAC_SECRET",
         /// Public keys for ID tokens.
         JwkSet => "JWK_SET",
+        /// Public keys for ID tokens, on a server of the Brand's.
+        JwksUri => "JWKS_URI",
     }
 );
 words!(

@@ -21,6 +21,7 @@ row!(Row of AssertionKey as assertion_key (brand_id, assertion_key_id) {
     kind: AssertionKeyKind,
     sealed_secret: Option<Vec<u8>>,
     key_set: Option<String>,
+    jwks_uri: Option<String>,
     create_time: DateTime<Utc>,
     expire_time: Option<DateTime<Utc>>,
     revoke_time: Option<DateTime<Utc>>,
@@ -37,6 +38,18 @@ pub(crate) async fn find(
         .await
         .optional())?;
     Ok(row.map(AssertionKey::from))
+}
+
+/// More keys than a Brand can have in force.
+const ALL_IN_FORCE: i64 = 1_000;
+
+/// Lists all keys that are in force, newest first.
+pub(crate) async fn list_in_force(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    now: DateTime<Utc>,
+) -> Result<Vec<AssertionKey>, StoreError> {
+    list(connection, brand_id, Some(now), None, ALL_IN_FORCE).await
 }
 
 /// Lists the Brand's keys, newest first, those before `before`. With `in_force_at` only those that

@@ -50,6 +50,7 @@ diesel::table! {
         kind -> DbText,
         sealed_secret -> Nullable<Binary>,
         key_set -> Nullable<Text>,
+        jwks_uri -> Nullable<Text>,
         create_time -> DbTime,
         expire_time -> Nullable<DbTime>,
         revoke_time -> Nullable<DbTime>,

@@ -50,6 +50,7 @@ pub(crate) fn config(database: &DatabaseUrl, secrets: Secrets) -> ServiceConfig 
         clock: Clock::system(),
         identity_silence_limit: Duration::from_secs(30),
         limits: LimitConfig::default(),
+        allow_private_key_addresses: false,
     }
 }
 
@@ -171,21 +172,26 @@ pub(crate) fn start_request(slug: &str) -> proto::StartTemporarySessionRequest {
     }
 }
 
-pub(crate) fn sign_in_request(slug: &str, customer: &str, token: &str) -> proto::SignInRequest {
+/// Signs that the visitor is the customer, for five minutes.
+pub(crate) fn user_data(slug: &str, customer: &str, secret: &[u8]) -> proto::SignedUserData {
     let now = Clock::system().now().timestamp();
     let json = format!(
         r#"{{"brand_id":"{slug}","customer_id":"{customer}","iat":{now},"exp":{}}}"#,
         now + 300
     );
-    let mut mac = <Hmac<Sha256> as Mac>::new_from_slice(SECRET).unwrap();
+    let mut mac = <Hmac<Sha256> as Mac>::new_from_slice(secret).unwrap();
     mac.update(json.as_bytes());
+    proto::SignedUserData {
+        signature: BASE64_STANDARD.encode(mac.finalize().into_bytes()),
+        user_data_json: json,
+        assertion_key_id: String::new(),
+    }
+}
+
+pub(crate) fn sign_in_request(slug: &str, customer: &str, token: &str) -> proto::SignInRequest {
     proto::SignInRequest {
         brand_id: slug.to_owned(),
-        assertion: Some(Assertion::SignedUserData(proto::SignedUserData {
-            signature: BASE64_STANDARD.encode(mac.finalize().into_bytes()),
-            user_data_json: json,
-            assertion_key_id: String::new(),
-        })),
+        assertion: Some(Assertion::SignedUserData(user_data(slug, customer, SECRET))),
         temporary_session_token: token.to_owned(),
         widget: proto::Widget::Community.into(),
         validate_only: false,

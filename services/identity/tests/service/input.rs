@@ -75,7 +75,7 @@ async fn bad_input_is_named_and_leaves_nothing() {
 
     let request = proto::CreateAssertionKeyRequest {
         brand_id: "shop".to_owned(),
-        material: Some(Material::JwksUri("https://shop.example/keys".to_owned())),
+        material: Some(Material::JwksUri("http://shop.example/keys".to_owned())),
         request_id: id(),
         ..Default::default()
     };

@@ -4,4 +4,6 @@
 mod harness;
 mod input;
 mod limits;
+mod key_host;
+mod published_keys;
 mod story;

@@ -149,7 +149,7 @@ async fn secrets_rotate_with_overlap_and_are_told_once() {
         let refused = world.try_sign_in("c-1", json!({}), None).await;
         assert!(matches!(
             refused.err(),
-            Some(IdentityError::AssertionRefused)
+            Some(IdentityError::AssertionRefused { .. })
         )); // SPEC 4
         let all = world
             .app

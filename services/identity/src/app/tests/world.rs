@@ -36,7 +36,7 @@ use crate::{
         Actor, App, BrandChange, KeyMaterial, NewAssertionKey, NewTemporarySession, SignInCommand,
         SignInResult, Write, temporary_sessions::StartedSession,
     },
-    assertion::PresentedAssertion,
+    assertion::{PresentedAssertion, Reach},
     convert,
     error::IdentityError,
     store::audit_entries,
@@ -107,6 +107,7 @@ impl World {
             digest_key,
             signer,
             Limits::new(&LimitConfig::off(), &clock),
+            Reach::Anywhere,
         );
         let world = Self {
             app: Arc::new(app),
