@@ -6,4 +6,5 @@ mod input;
 mod limits;
 mod key_host;
 mod published_keys;
+mod secrets;
 mod story;
