@@ -1,5 +1,7 @@
 //! The public keys of a Brand, as a JWK set (RFC 7517).
 
+mod roca;
+
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use jsonwebtoken::DecodingKey;
 use serde::{Deserialize, Serialize};
@@ -162,7 +164,9 @@ impl PublicKey {
     fn rsa(&self) -> Option<DecodingKey> {
         let (modulus, exponent) = (bytes(self.n.as_ref()?)?, bytes(self.e.as_ref()?)?);
         let modulus = &modulus[modulus.iter().take_while(|byte| **byte == 0).count()..];
-        let fits = RSA_BYTES.contains(&modulus.len()) && (1..=8).contains(&exponent.len());
+        let fits = RSA_BYTES.contains(&modulus.len())
+            && (1..=8).contains(&exponent.len())
+            && !roca::is_of_weak_chip(modulus);
         fits.then(|| DecodingKey::from_rsa_raw_components(modulus, &exponent))
     }
 

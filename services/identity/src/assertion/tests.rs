@@ -1,6 +1,7 @@
 //! What is believed, and what is not (SPEC 4).
 
 mod signed_user_data;
+mod wycheproof;
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use chrono::{DateTime, TimeDelta, Utc};
