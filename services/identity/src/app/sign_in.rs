@@ -232,7 +232,8 @@ impl App {
 }
 
 /// Returns what the audit log says of a refusal, or `None` where there is no Brand to say it to, or
-/// where the sign-in was not refused but failed.
+/// where the sign-in was not refused but failed. A call over a limit leaves none either: limits are
+/// there to spare the database.
 fn audited_reason(error: &IdentityError) -> Option<String> {
     let reason = match error {
         IdentityError::AssertionRefused { cause } => return Some(cause.to_string()),

@@ -3,8 +3,8 @@
 
 mod harness;
 mod input;
-mod limits;
 mod key_host;
+mod limits;
 mod published_keys;
 mod secrets;
 mod story;
