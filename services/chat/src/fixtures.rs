@@ -376,7 +376,7 @@ impl World {
     pub(crate) async fn page(
         &self,
         caller: &Caller,
-        page_size: i64,
+        page_size: i32,
         page_token: &str,
     ) -> Result<(Vec<ChatroomId>, String), ChatError> {
         let query = ListChatrooms {

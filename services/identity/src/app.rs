@@ -7,6 +7,7 @@
 mod accounts;
 mod api_keys;
 mod assertion_keys;
+mod audit_entries;
 mod brands;
 mod journal;
 mod lanes;
@@ -31,6 +32,7 @@ use kit::{
     request::RequestKey,
     secret::{EmailDigestKey, SealingKey},
 };
+use rapport_proto::access::v1::Caller;
 use uuid::Uuid;
 
 use crate::{
@@ -41,7 +43,7 @@ use crate::{
     token::TokenSigner,
 };
 
-pub(crate) use accounts::ShownAccount;
+pub(crate) use accounts::{AccountChange, AccountFilter, EmailChange, ShownAccount};
 pub(crate) use api_keys::{MadeApiKey, NewApiKey};
 pub(crate) use assertion_keys::{KeyMaterial, MadeAssertionKey, NewAssertionKey};
 pub(crate) use brands::{BrandChange, BrandWithPolicy};
@@ -67,20 +69,31 @@ pub(crate) struct App {
 /// Who does something, for audit entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Actor {
-    /// What kind of caller: a name of `rapport.access.v1.Caller`.
-    pub(crate) caller: String,
-    /// Which one; empty where there is none to name.
-    pub(crate) id: String,
+    /// What kind of caller.
+    pub(crate) caller: Caller,
+    /// Which one, where there is one to name.
+    pub(crate) id: Option<Uuid>,
 }
 
 impl From<&Principal> for Actor {
     fn from(principal: &Principal) -> Self {
-        let caller = principal.caller().as_str_name();
-        let name = principal.name();
         Self {
-            caller: caller.strip_prefix("CALLER_").unwrap_or(caller).to_owned(),
-            id: name.split_once('/').map_or("", |(_, id)| id).to_owned(),
+            caller: principal.caller(),
+            id: principal.id(),
         }
+    }
+}
+
+impl Actor {
+    /// Returns the kind of caller as rows keep it: its name without the enum's prefix.
+    fn caller_name(&self) -> String {
+        let name = self.caller.as_str_name();
+        name.strip_prefix("CALLER_").unwrap_or(name).to_owned()
+    }
+
+    /// Returns the id as rows keep it: empty where there is none.
+    fn id_text(&self) -> String {
+        self.id.map(|id| id.to_string()).unwrap_or_default()
     }
 }
 

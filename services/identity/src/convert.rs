@@ -1,6 +1,7 @@
 //! Between the wire and the values inside: parses requests, shows results.
 
 pub(crate) mod account;
+pub(crate) mod audit_entry;
 pub(crate) mod brand;
 pub(crate) mod event;
 pub(crate) mod key;
@@ -8,10 +9,39 @@ pub(crate) mod link;
 pub(crate) mod session;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use kit::convert::timestamp;
+use kit::{convert::timestamp, error::CallError, page};
 use prost_types::{Duration, Timestamp};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::error::IdentityError;
+
+/// A place in a list that is ordered by time and then by id, as page tokens have it.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+pub(crate) struct WirePlace {
+    /// In microseconds since 1970.
+    micros: i64,
+    id: Uuid,
+}
+
+impl WirePlace {
+    /// Returns the place of what was made at `time`.
+    pub(crate) fn of(time: DateTime<Utc>, id: impl Into<Uuid>) -> Self {
+        Self {
+            micros: time.timestamp_micros(),
+            id: id.into(),
+        }
+    }
+
+    /// Returns time and id.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::PageTokenInvalid`] for a time that nothing was made at.
+    pub(crate) fn read<Id: From<Uuid>>(&self) -> Result<(DateTime<Utc>, Id), CallError> {
+        Ok((page::instant(self.micros)?, self.id.into()))
+    }
+}
 
 /// The most characters of a name for people.
 pub(crate) const MAX_DISPLAY_NAME: usize = 120;

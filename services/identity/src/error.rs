@@ -37,6 +37,12 @@ pub(crate) enum IdentityError {
     /// No such account for this caller.
     #[error("there is no such account")]
     AccountNotFound,
+    /// A sign-in has settled the temporary account.
+    #[error("the account is settled by a sign-in")]
+    AccountSettled,
+    /// Nothing personal is left of the account.
+    #[error("the account is erased")]
+    AccountErased,
     /// No such Member in the Brand.
     #[error("there is no such Member")]
     MemberNotFound,
@@ -120,6 +126,8 @@ impl IdentityError {
             Self::BrandNotFound => with(Code::NotFound, "BRAND_NOT_FOUND"),
             Self::BrandIdTaken => with(Code::AlreadyExists, "BRAND_ID_TAKEN"),
             Self::AccountNotFound => with(Code::NotFound, "ACCOUNT_NOT_FOUND"),
+            Self::AccountSettled => with(Code::FailedPrecondition, "ACCOUNT_SETTLED"),
+            Self::AccountErased => with(Code::FailedPrecondition, "ACCOUNT_ERASED"),
             Self::MemberNotFound => with(Code::NotFound, "MEMBER_NOT_FOUND"),
             Self::MemberDeactivated => with(Code::FailedPrecondition, "MEMBER_DEACTIVATED"),
             Self::EtagMismatch => with(Code::Aborted, "ETAG_MISMATCH"),
@@ -203,6 +211,8 @@ mod tests {
         check(BrandNotFound, NotFound, R::BrandNotFound);
         check(BrandIdTaken, AlreadyExists, R::BrandIdTaken);
         check(AccountNotFound, NotFound, R::AccountNotFound);
+        check(AccountSettled, FailedPrecondition, R::AccountSettled);
+        check(AccountErased, FailedPrecondition, R::AccountErased);
         check(MemberNotFound, NotFound, R::MemberNotFound);
         check(MemberDeactivated, FailedPrecondition, R::MemberDeactivated);
         check(EtagMismatch, Aborted, R::EtagMismatch);

@@ -78,12 +78,3 @@ fn write(
         key,
     })
 }
-
-/// Splits what was read into a page and the cursor behind it: one more than the page holds is read.
-fn page<T, C>(mut items: Vec<T>, size: i64, cursor: impl Fn(&T) -> C) -> (Vec<T>, Option<C>) {
-    let size = usize::try_from(size).unwrap_or(usize::MAX);
-    let has_more = items.len() > size;
-    items.truncate(size);
-    let next = items.last().filter(|_| has_more).map(cursor);
-    (items, next)
-}

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use domain::id::{LedgerEntryId, MemberId};
 use futures_util::stream::BoxStream;
 use kit::{
     consistency::ConsistencyToken,
     convert::{field, optional_instant, timestamp},
     error::CallError,
-    page,
+    page::{self, Page},
 };
 use rapport_proto::attribution::v1::{
     Balance, ExplainAttributionRequest, ExplainAttributionResponse, ExportPersonRequest,
@@ -114,18 +114,18 @@ impl AttributionMethods {
     ) -> Result<ListAttributionPolicyRevisionsResponse, Error> {
         let caller = Caller::of(&request)?;
         let request = request.into_inner();
-        let limit = page::size(request.page_size)?;
-        let before: i64 = page::cursor(&request.page_token)?.unwrap_or(i64::MAX);
-        let found = policies::list_policies(&self.0, &caller.brand_id, before, limit).await?;
-        let revisions: Vec<_> = found.iter().map(convert::policy::policy_revision).collect();
-        let next_page_token = match revisions.last() {
-            Some(last) if last.revision > 1 && is_full(&revisions, limit) => {
-                page::token(&last.revision)
-            }
-            _ => String::new(),
-        };
+        let list = ("ListAttributionPolicyRevisions", caller.brand_id.as_str());
+        let page = Page::<u64>::open(request.page_size, &request.page_token, &list)?;
+        let last = page.after().map(|last| i64::try_from(*last));
+        let before = last
+            .transpose()
+            .map_err(|_| CallError::PageTokenInvalid)?
+            .unwrap_or(i64::MAX);
+        let (brand_id, limit) = (&caller.brand_id, page.limit());
+        let found = policies::list_policies(&self.0, brand_id, before, limit).await?;
+        let (found, next_page_token) = page.close(found, |last| last.revision.revision);
         Ok(ListAttributionPolicyRevisionsResponse {
-            policy_revisions: revisions,
+            policy_revisions: found.iter().map(convert::policy::policy_revision).collect(),
             next_page_token,
         })
     }
@@ -171,15 +171,6 @@ impl AttributionMethods {
         let request = request.into_inner();
         let from_time = optional_instant("from_time", request.from_time.as_ref())?;
         let until_time = optional_instant("until_time", request.until_time.as_ref())?;
-        let limit = page::size(request.page_size)?;
-        let after = match page::cursor::<Cursor>(&request.page_token)? {
-            Some(cursor) => {
-                let time = DateTime::from_timestamp_micros(cursor.book_time);
-                let time = time.ok_or(CallError::PageTokenInvalid)?;
-                Some((time, LedgerEntryId::from(cursor.ledger_entry_id)))
-            }
-            None => None,
-        };
         let filter = Filter {
             member: self.member_to_read(&caller, &request.member_id).await?,
             order_id: match request.order_id.as_str() {
@@ -190,15 +181,26 @@ impl AttributionMethods {
             from_time: from_time.unwrap_or_else(first_instant),
             until_time: until_time.unwrap_or_else(last_instant),
         };
-        let found = ledger::list_entries(&self.0, &caller.brand_id, &filter, after, limit).await?;
-        let last = found.last().filter(|_| is_full(&found, limit));
-        let cursor = last.map(|last| Cursor {
+        let list = (
+            "ListLedgerEntries",
+            caller.brand_id.as_str(),
+            filter.member.map(MemberId::uuid),
+            &request.order_id,
+            &request.currency_code,
+            from_time.map(|time| time.timestamp_micros()),
+            until_time.map(|time| time.timestamp_micros()),
+        );
+        let page = Page::<Cursor>::open(request.page_size, &request.page_token, &list)?;
+        let after = page.after().map(place).transpose()?;
+        let (brand_id, limit) = (&caller.brand_id, page.limit());
+        let found = ledger::list_entries(&self.0, brand_id, &filter, after, limit).await?;
+        let (found, next_page_token) = page.close(found, |last| Cursor {
             book_time: last.book_time.timestamp_micros(),
             ledger_entry_id: last.id.uuid(),
         });
         Ok(ListLedgerEntriesResponse {
             ledger_entries: found.iter().map(convert::ledger::ledger_entry).collect(),
-            next_page_token: cursor.map_or_else(String::new, |cursor| page::token(&cursor)),
+            next_page_token,
         })
     }
 
@@ -235,9 +237,11 @@ impl AttributionMethods {
     }
 }
 
-/// A page that is not full is the last one.
-fn is_full<T>(found: &[T], limit: i64) -> bool {
-    i64::try_from(found.len()).is_ok_and(|length| length == limit)
+fn place(cursor: &Cursor) -> Result<(DateTime<Utc>, LedgerEntryId), CallError> {
+    Ok((
+        page::instant(cursor.book_time)?,
+        cursor.ledger_entry_id.into(),
+    ))
 }
 
 #[tonic::async_trait]

@@ -5,7 +5,12 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use domain::id::OrderId;
 use futures_util::stream::BoxStream;
-use kit::{consistency::ConsistencyToken, convert::optional_instant, error::CallError, page};
+use kit::{
+    consistency::ConsistencyToken,
+    convert::optional_instant,
+    error::CallError,
+    page::{self, Page},
+};
 use rapport_proto::attribution::v1::{
     self as wire, GetOrderRequest, GetOrderResponse, ImportOrdersRequest, ImportOrdersResponse,
     ListOrdersRequest, ListOrdersResponse, RecordCheckoutRequest, RecordCheckoutResponse,
@@ -141,21 +146,24 @@ impl OrderMethods {
             outcomes,
             with_unevaluated,
         };
-        let limit = page::size(request.page_size)?;
-        let after = match page::cursor::<Cursor>(&request.page_token)? {
-            Some(cursor) => Some(place(&cursor)?),
-            None => None,
-        };
-        let found =
-            orders::list_orders(&self.0, &caller.brand_id, &filter, after.as_ref(), limit).await?;
-        let is_full = i64::try_from(found.len()).is_ok_and(|length| length == limit);
-        let last = found.last().filter(|_| is_full).map(|last| Cursor {
+        let list = (
+            "ListOrders",
+            caller.brand_id.as_str(),
+            request.outcome,
+            from_time.map(|time| time.timestamp_micros()),
+            until_time.map(|time| time.timestamp_micros()),
+        );
+        let page = Page::<Cursor>::open(request.page_size, &request.page_token, &list)?;
+        let after = page.after().map(place).transpose()?;
+        let (brand_id, limit) = (&caller.brand_id, page.limit());
+        let found = orders::list_orders(&self.0, brand_id, &filter, after.as_ref(), limit).await?;
+        let (found, next_page_token) = page.close(found, |last| Cursor {
             order_time: last.order.order_time.timestamp_micros(),
             order_id: last.order.id.to_string(),
         });
         Ok(ListOrdersResponse {
             orders: found.iter().map(convert::order).collect(),
-            next_page_token: last.map_or_else(String::new, |cursor| page::token(&cursor)),
+            next_page_token,
         })
     }
 
@@ -170,8 +178,7 @@ impl OrderMethods {
 }
 
 fn place(cursor: &Cursor) -> Result<(DateTime<Utc>, OrderId), CallError> {
-    let time = DateTime::from_timestamp_micros(cursor.order_time);
-    let time = time.ok_or(CallError::PageTokenInvalid)?;
+    let time = page::instant(cursor.order_time)?;
     let order_id = cursor.order_id.parse();
     Ok((time, order_id.map_err(|_| CallError::PageTokenInvalid)?))
 }

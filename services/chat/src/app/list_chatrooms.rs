@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
 use domain::{chatroom::Recency, id::BrandId};
-use kit::{db::Connection, error::CallError, page};
+use kit::{
+    db::Connection,
+    error::CallError,
+    page::{self, Page},
+};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -34,7 +37,7 @@ pub(crate) struct ListChatrooms {
     /// Which ones.
     pub archived: ArchivedFilter,
     /// How many at most.
-    pub page_size: i64,
+    pub page_size: i32,
     /// Where to go on; empty for the first page.
     pub page_token: String,
 }
@@ -42,14 +45,12 @@ pub(crate) struct ListChatrooms {
 /// Where a page begins, and of which moment the list is.
 #[derive(Deserialize, Serialize)]
 struct Cursor {
-    chatrooms_of: Uuid,
-    archived: ArchivedFilter,
     moment: Moment,
     after: Place,
 }
 
 /// A [`Recency`] in a token; instants in microseconds since 1970.
-#[derive(Deserialize, Serialize)]
+#[derive(Clone, Copy, Deserialize, Serialize)]
 struct Place {
     message_micros: Option<i64>,
     create_micros: i64,
@@ -64,8 +65,8 @@ impl App {
     ///
     /// # Errors
     ///
-    /// [`CallError::PageTokenInvalid`] for a token of another caller or filter;
-    /// [`ChatError::ConsistencyUnavailable`].
+    /// [`CallError::FieldInvalid`] for a negative size; [`CallError::PageTokenInvalid`] for a token
+    /// of another caller or filter; [`ChatError::ConsistencyUnavailable`].
     ///
     /// Source: SPEC 21, 25.
     pub(crate) async fn list_chatrooms(
@@ -74,12 +75,8 @@ impl App {
         query: ListChatrooms,
     ) -> Result<(Vec<ChatroomView>, String), ChatError> {
         let list_of = caller.party.author().id();
-        let cursor = page::cursor::<Cursor>(&query.page_token)?;
-        if let Some(cursor) = &cursor
-            && (cursor.chatrooms_of, cursor.archived) != (list_of, query.archived)
-        {
-            return Err(CallError::PageTokenInvalid.into());
-        }
+        let list = ("ListChatrooms", list_of, query.archived);
+        let page = Page::<Cursor>::open(query.page_size, &query.page_token, &list)?;
         self.catch_up(caller).await?;
         if query.archived == ArchivedFilter::Archived {
             // Nothing can be archived yet.
@@ -88,29 +85,20 @@ impl App {
         let mut connection = self.db.read().await?;
         let (brand_id, party) = (&caller.brand_id, caller.party);
         let owner = owner(&mut connection, brand_id, party).await?;
-        let (moment, after) = match cursor {
-            Some(Cursor { moment, after, .. }) => (moment, Some(after.read()?)),
+        let (moment, after) = match page.after() {
+            Some(Cursor { moment, after }) => (moment.clone(), Some(after.read()?)),
             None => (
                 moments::take(&mut connection, self.clock.now()).await?,
                 None,
             ),
         };
-        // One more than is shown tells whether there is another page.
-        let limit = query.page_size.saturating_add(1);
-        let mut page = list_as_of(&mut connection, brand_id, &owner, &moment, after, limit).await?;
-        let size = usize::try_from(query.page_size).unwrap_or(usize::MAX);
-        let more = page.len() > size;
-        page.truncate(size);
-        let token = match page.last() {
-            Some((place, _)) if more => page::token(&Cursor {
-                chatrooms_of: list_of,
-                archived: query.archived,
-                moment,
-                after: Place::of(*place),
-            }),
-            Some(_) | None => String::new(),
-        };
-        let rows = page.into_iter().map(|(_, row)| row).collect();
+        let limit = page.limit();
+        let listed = list_as_of(&mut connection, brand_id, &owner, &moment, after, limit).await?;
+        let (listed, token) = page.close(listed, |(place, _)| Cursor {
+            moment,
+            after: Place::of(*place),
+        });
+        let rows = listed.into_iter().map(|(_, row)| row).collect();
         let views = view::views(&mut connection, brand_id, party.side(), rows).await?;
         Ok((views, token))
     }
@@ -170,18 +158,9 @@ impl Place {
 
     fn read(self) -> Result<Recency, CallError> {
         Ok(Recency {
-            last_message_time: self.message_micros.map(instant).transpose()?,
-            create_time: instant(self.create_micros)?,
+            last_message_time: self.message_micros.map(page::instant).transpose()?,
+            create_time: page::instant(self.create_micros)?,
             chatroom: self.chatroom.into(),
         })
     }
-}
-
-/// Returns an instant of a token, within the years that both databases know.
-fn instant(micros: i64) -> Result<DateTime<Utc>, CallError> {
-    const YEAR_10000_MICROS: i64 = 253_402_300_800_000_000;
-    if !(0..YEAR_10000_MICROS).contains(&micros) {
-        return Err(CallError::PageTokenInvalid);
-    }
-    DateTime::from_timestamp_micros(micros).ok_or(CallError::PageTokenInvalid)
 }

@@ -1,6 +1,6 @@
 //! Opening, reading and listing chatrooms.
 
-use kit::{access::Principal, convert::field, error::CallError, page, request::RequestKey};
+use kit::{access::Principal, convert::field, error::CallError, request::RequestKey};
 use rapport_proto::chat::v1::{self as chat, ArchivedFilter as Wire};
 
 use super::caller;
@@ -75,7 +75,7 @@ pub(super) async fn list(
     let caller = caller::participant(&principal, request.acting_for, token)?;
     let query = ListChatrooms {
         archived,
-        page_size: page::size(request.page_size)?,
+        page_size: request.page_size,
         page_token: request.page_token,
     };
     let (views, next_page_token) = app.list_chatrooms(&caller, query).await?;

@@ -1,6 +1,6 @@
 //! Writing and listing messages.
 
-use kit::{access::Principal, convert::field, error::CallError, page};
+use kit::{access::Principal, convert::field, error::CallError};
 use rapport_proto::chat::v1::{self as chat, MessageOrder as Wire};
 
 use super::caller;
@@ -44,7 +44,7 @@ pub(super) async fn list(
     let query = ListMessages {
         chatroom_id: field("chatroom_id", request.chatroom_id.parse())?,
         order,
-        page_size: page::size(request.page_size)?,
+        page_size: request.page_size,
         page_token: request.page_token,
     };
     let (messages, next_page_token) = app.list_messages(&caller, query).await?;

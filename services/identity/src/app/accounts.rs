@@ -1,8 +1,11 @@
 //! Accounts of visitors: what is shown of them, what is told of them.
 
+mod list;
+mod update;
+
 use chrono::{DateTime, Utc};
 use domain::{
-    email::Provenance,
+    email::{EmailDigest, Provenance},
     id::{AccountId, BrandId},
     person::LinkScope,
     session::SessionEnd,
@@ -17,9 +20,12 @@ use super::{App, find_brand, journal::Journal};
 use crate::{
     convert::event::{RevokedSubject, account_changed, sessions_revoked},
     error::IdentityError,
-    model::{Account, AccountKind},
+    model::{Account, AccountEmail, AccountKind},
     store::{accounts, links, sessions, sessions::Owner},
 };
+
+pub(crate) use list::AccountFilter;
+pub(crate) use update::{AccountChange, EmailChange};
 
 /// An account as one caller sees it.
 #[derive(Clone, Debug)]
@@ -100,6 +106,36 @@ pub(super) async fn note_account(
     let emails = accounts::list_emails(connection, &account.brand_id, account.account_id).await?;
     journal.event(Payload::AccountChanged(account_changed(account, &emails)));
     Ok(())
+}
+
+/// Ends the e-mail that an account had, in the history that other services see, and begins the one
+/// that it has, if any; `digest` stands for it.
+pub(super) async fn replace_email(
+    connection: &mut Connection,
+    account: &Account,
+    digest: Option<EmailDigest>,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let (brand_id, account_id) = (&account.brand_id, account.account_id);
+    let known = accounts::list_emails(connection, brand_id, account_id).await?;
+    // Another change may have been written before this one, though its clock was read after.
+    let now = known.last().map_or(now, |last| {
+        now.max(last.until_time.unwrap_or(last.from_time))
+    });
+    accounts::end_email(connection, brand_id, account_id, now).await?;
+    let Some(digest) = digest else {
+        return Ok(());
+    };
+    let email = AccountEmail {
+        brand_id: brand_id.clone(),
+        account_id,
+        number: known.last().map_or(0, |last| last.number) + 1,
+        digest: digest.as_bytes().to_vec(),
+        provenance: account.email_provenance.unwrap_or(Provenance::Typed),
+        from_time: now,
+        until_time: None,
+    };
+    accounts::insert_email(connection, &email).await
 }
 
 /// Ends all sessions of an account and notes it. The account is changed and left to be written.

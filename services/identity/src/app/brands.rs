@@ -143,8 +143,8 @@ async fn create(
         revision: brand.merge_policy_revision,
         on_new_client: default.on_new_client,
         on_existing_client: default.on_existing_client,
-        actor_caller: stamp.actor.caller.clone(),
-        actor_id: stamp.actor.id.clone(),
+        actor_caller: stamp.actor.caller_name(),
+        actor_id: stamp.actor.id_text(),
         create_time: brand.create_time,
     };
     brands::insert(connection, brand).await?;

@@ -14,7 +14,7 @@ use rapport_proto::{
 use uuid::Uuid;
 
 use super::Stamp;
-use crate::{model::AuditEntry, store::audit_entries};
+use crate::{convert::audit_entry::action_name, model::AuditEntry, store::audit_entries};
 
 /// What has happened so far in a transaction.
 pub(super) struct Journal<'a> {
@@ -51,18 +51,15 @@ impl<'a> Journal<'a> {
         self.events.push(event);
     }
 
-    /// Notes an audit entry; neither `subject_id` nor `reason` may be personal.
+    /// Notes an audit entry. `subject_id` must not be personal, and `reason` is one of this
+    /// program's words, never a text that a caller wrote (SPEC 58).
     pub(super) fn audit(&mut self, action: AuditAction, subject_id: impl ToString, reason: &str) {
-        let name = action.as_str_name();
         let entry = AuditEntry {
             brand_id: self.stamp.brand_id.clone(),
             audit_entry_id: self.next_id(),
-            action: name
-                .strip_prefix("AUDIT_ACTION_")
-                .unwrap_or(name)
-                .to_owned(),
-            actor_caller: self.stamp.actor.caller.clone(),
-            actor_id: self.stamp.actor.id.clone(),
+            action: action_name(action),
+            actor_caller: self.stamp.actor.caller_name(),
+            actor_id: self.stamp.actor.id_text(),
             subject_id: subject_id.to_string(),
             reason: reason.to_owned(),
             request_id: self.stamp.request_id,

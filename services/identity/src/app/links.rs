@@ -112,7 +112,8 @@ async fn revoke(
     account_store::update(connection, &client).await?;
     links::update(connection, &link).await?;
     let mut journal = Journal::new(&input.stamp);
-    journal.audit(AuditAction::LinkRevoked, link.link_id, &input.reason);
+    // Why stands on the link alone: it is a caller's text, and the audit log holds none.
+    journal.audit(AuditAction::LinkRevoked, link.link_id, "");
     journal.event(Payload::LinkChanged(link_changed(&link)));
     note_account(connection, &mut journal, &client).await?;
     journal.write(connection).await?;

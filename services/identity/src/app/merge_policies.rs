@@ -68,8 +68,8 @@ async fn set(
         revision: brand.merge_policy_revision + 1,
         on_new_client: policy.on_new_client,
         on_existing_client: policy.on_existing_client,
-        actor_caller: stamp.actor.caller.clone(),
-        actor_id: stamp.actor.id.clone(),
+        actor_caller: stamp.actor.caller_name(),
+        actor_id: stamp.actor.id_text(),
         create_time: stamp.now,
     };
     merge_policies::insert(connection, &made).await?;

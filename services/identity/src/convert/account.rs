@@ -1,19 +1,30 @@
 //! Accounts and Members on the wire.
 
-use domain::id::CustomerId;
-use kit::convert::{field, optional_instant, timestamp};
+use domain::{
+    email::Email,
+    id::{BrandId, CustomerId},
+    text::Username,
+};
+use kit::{
+    convert::{field, optional_instant, timestamp},
+    error::CallError,
+    page::Page,
+};
 use prost_types::FieldMask;
 use rapport_proto::{event::v1 as event, identity::v1 as proto};
 
 use super::{
-    MAX_DISPLAY_NAME, etag,
+    MAX_DISPLAY_NAME, WirePlace, etag,
     event::{own_customer_id, provenance},
     optional_timestamp, text,
 };
 use crate::{
-    app::{MemberChange, MemberWithCustomers, NewMember, OwnCustomer, ShownAccount},
+    app::{
+        AccountChange, AccountFilter, EmailChange, MemberChange, MemberWithCustomers, NewMember,
+        OwnCustomer, ShownAccount,
+    },
     error::IdentityError,
-    model::{AccountKind, MemberState},
+    model::{AccountKind, AccountState, MemberState},
 };
 
 const MAX_OWN_CUSTOMER_IDS: usize = 16;
@@ -52,6 +63,120 @@ pub(crate) fn show(shown: &ShownAccount) -> proto::Account {
         expire_time: optional_timestamp(account.expire_time)
             .filter(|_| account.kind == AccountKind::Temporary && !is_linked),
         etag: etag(account.revision),
+    }
+}
+
+/// Returns which accounts a request asks for.
+pub(crate) fn filter(request: &proto::ListAccountsRequest) -> Result<AccountFilter, IdentityError> {
+    use event::{AccountKind as WireKind, AccountState as WireState};
+    let kind = match WireKind::try_from(request.kind) {
+        Ok(WireKind::Unspecified) => None,
+        Ok(kind) => Some(field("kind", AccountKind::try_from(kind))?),
+        Err(_) => return Err(IdentityError::field("kind", "is none of its values")),
+    };
+    let state = match WireState::try_from(request.state) {
+        Ok(WireState::Unspecified) => None,
+        Ok(state) => Some(field("state", AccountState::try_from(state))?),
+        Err(_) => return Err(IdentityError::field("state", "is none of its values")),
+    };
+    let customer_id = match request.customer_id.as_str() {
+        "" => None,
+        id => Some(field("customer_id", CustomerId::parse(id))?),
+    };
+    Ok(AccountFilter {
+        kind,
+        state,
+        customer_id,
+        from_time: optional_instant("from_time", request.from_time.as_ref())?,
+        until_time: optional_instant("until_time", request.until_time.as_ref())?,
+    })
+}
+
+/// Returns the page that a request asks for.
+pub(crate) fn page(
+    request: &proto::ListAccountsRequest,
+    brand_id: &BrandId,
+) -> Result<Page<WirePlace>, CallError> {
+    let list = (
+        "ListAccounts",
+        brand_id.as_str(),
+        (request.kind, request.state),
+        &request.customer_id,
+        request
+            .from_time
+            .as_ref()
+            .map(|time| (time.seconds, time.nanos)),
+        request
+            .until_time
+            .as_ref()
+            .map(|time| (time.seconds, time.nanos)),
+    );
+    Page::open(request.page_size, &request.page_token, &list)
+}
+
+/// Returns the fields that a request changes, by the habits of field masks (AIP-134, AIP-161):
+///
+/// | mask                        | changes                                                     |
+/// |-----------------------------|-------------------------------------------------------------|
+/// | `username`, `email` or both | these, an empty e-mail being none                           |
+/// | absent or of no paths       | those of the two that have a value                          |
+/// | `*` alone                   | both                                                        |
+/// | anything else               | refused                                                     |
+pub(crate) fn change(
+    account: &proto::Account,
+    mask: Option<&FieldMask>,
+) -> Result<AccountChange, IdentityError> {
+    let paths: Vec<&str> = mask
+        .iter()
+        .flat_map(|mask| &mask.paths)
+        .map(String::as_str)
+        .collect();
+    let (username, email, is_named) = match paths[..] {
+        [] => (
+            !account.username.is_empty(),
+            !account.email.is_empty(),
+            false,
+        ),
+        ["*"] => (true, true, false),
+        _ if paths
+            .iter()
+            .all(|path| matches!(*path, "username" | "email")) =>
+        {
+            (paths.contains(&"username"), paths.contains(&"email"), true)
+        }
+        _ => {
+            let problem = "names a field that is unknown or cannot be changed";
+            return Err(IdentityError::field("update_mask", problem));
+        }
+    };
+    let mut change = AccountChange {
+        etag: (!account.etag.is_empty()).then(|| account.etag.clone()),
+        ..AccountChange::default()
+    };
+    if username {
+        change.username = Some(field(
+            "account.username",
+            Username::parse(&account.username),
+        )?);
+    }
+    if email {
+        let value = optional_email("account.email", &account.email)?;
+        change.email = Some(EmailChange { value, is_named });
+    }
+    Ok(change)
+}
+
+/// Returns an e-mail as it is spelled and as it is compared, or `None` where there is none.
+pub(crate) fn optional_email(
+    name: &'static str,
+    text: &str,
+) -> Result<Option<(String, Email)>, IdentityError> {
+    match text.trim() {
+        "" => Ok(None),
+        spelling => Ok(Some((
+            spelling.to_owned(),
+            field(name, Email::parse(spelling))?,
+        ))),
     }
 }
 

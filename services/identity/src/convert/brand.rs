@@ -14,7 +14,9 @@ use rapport_proto::{
 };
 
 use super::{
-    MAX_DISPLAY_NAME, duration, etag,
+    MAX_DISPLAY_NAME,
+    audit_entry::show_actor,
+    duration, etag,
     event::{on_existing_client, on_new_client},
     optional_text, seconds, text,
 };
@@ -312,7 +314,6 @@ pub(crate) fn show(shown: &BrandWithPolicy) -> proto::Brand {
 
 /// Shows a merge policy.
 pub(crate) fn show_merge_policy(policy: &MergePolicyRevision) -> proto::MergePolicyRevision {
-    let caller = Caller::from_str_name(&format!("CALLER_{}", policy.actor_caller));
     proto::MergePolicyRevision {
         revision: policy.revision,
         policy: Some(proto::MergePolicy {
@@ -320,9 +321,6 @@ pub(crate) fn show_merge_policy(policy: &MergePolicyRevision) -> proto::MergePol
             on_existing_client: on_existing_client(policy.on_existing_client).into(),
         }),
         create_time: Some(timestamp(policy.create_time)),
-        actor: Some(proto::Actor {
-            caller: caller.unwrap_or_default().into(),
-            actor_id: policy.actor_id.clone(),
-        }),
+        actor: Some(show_actor(&policy.actor_caller, &policy.actor_id)),
     }
 }

@@ -1,7 +1,6 @@
 //! Sessions and sign-in on the wire.
 
 use domain::{
-    email::Email,
     id::KeyId,
     session::Widget,
     sign_in::{MergeCase, OutcomeKind},
@@ -22,13 +21,9 @@ use crate::{
 pub(crate) fn start(
     request: &proto::StartTemporarySessionRequest,
 ) -> Result<NewTemporarySession, IdentityError> {
-    let email = match request.email.trim() {
-        "" => None,
-        spelling => Some((spelling.to_owned(), field("email", Email::parse(spelling))?)),
-    };
     Ok(NewTemporarySession {
         username: field("username", Username::parse(&request.username))?,
-        email,
+        email: account::optional_email("email", &request.email)?,
         widget: widget(request.widget())?,
         accepted_policy: request.accepted_widget_policy_version.clone(),
     })
@@ -79,8 +74,8 @@ pub(crate) fn show(session: &OpenedSession) -> proto::Session {
     }
 }
 
-/// Shows what a sign-in did, or with `validate_only` would do: then without the ids and times of
-/// what is not made.
+/// Shows what a sign-in did, or with `validate_only` would do: then without the ids, times and
+/// revisions of what is not made.
 pub(crate) fn show_sign_in(result: &SignInResult) -> proto::SignInResponse {
     let mut account = account::show(&ShownAccount {
         account: result.account.clone(),
@@ -107,12 +102,20 @@ fn leave_out_what_is_not_made(account: &mut proto::Account, outcome: &mut proto:
         account.account_id.clear();
         account.person_id.clear();
         account.create_time = None;
-        account.update_time = None;
     }
+    if outcome.kind() == proto::SignInOutcomeKind::Upgraded {
+        account.upgrade_time = None;
+    }
+    // A sign-in may give the account a new state, of which nobody can tell these yet.
+    account.update_time = None;
+    account.revision = 0;
+    account.link_revision = 0;
+    account.etag.clear();
     let is_new_link = outcome.kind() == proto::SignInOutcomeKind::Linked;
     if let Some(link) = outcome.link.as_mut().filter(|_| is_new_link) {
         link.link_id.clear();
         link.link_time = None;
+        link.revision = 0;
         link.client_account_id.clone_from(&account.account_id);
     }
 }

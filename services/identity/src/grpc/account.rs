@@ -2,13 +2,18 @@
 
 use std::sync::Arc;
 
+use domain::id::AccountId;
 use futures_util::stream::BoxStream;
 use kit::{convert::field, error::CallError};
 use rapport_proto::identity::v1::{self as proto, account_service_server::AccountService};
 use tonic::{Request, Response, Status};
 
 use super::{open, own_brand, write};
-use crate::{app::App, convert::account, error::IdentityError};
+use crate::{
+    app::App,
+    convert::{WirePlace, account},
+    error::IdentityError,
+};
 
 /// The service over the use cases.
 pub(crate) struct AccountRpc {
@@ -20,6 +25,13 @@ impl AccountRpc {
         Self {
             app: Arc::clone(app),
         }
+    }
+}
+
+fn optional_account_id(name: &'static str, text: &str) -> Result<Option<AccountId>, IdentityError> {
+    match text {
+        "" => Ok(None),
+        id => Ok(Some(field(name, id.parse())?)),
     }
 }
 
@@ -40,10 +52,7 @@ impl AccountService for AccountRpc {
         request: Request<proto::GetAccountRequest>,
     ) -> Result<Response<proto::GetAccountResponse>, Status> {
         let (principal, request) = open(request)?;
-        let account_id = match request.account_id.as_str() {
-            "" => None,
-            id => Some(field("account_id", id.parse()).map_err(IdentityError::from)?),
-        };
+        let account_id = optional_account_id("account_id", &request.account_id)?;
         let shown = self.app.get_account(&principal, account_id).await?;
         Ok(Response::new(proto::GetAccountResponse {
             account: Some(account::show(&shown)),
@@ -52,16 +61,49 @@ impl AccountService for AccountRpc {
 
     async fn list_accounts(
         &self,
-        _request: Request<proto::ListAccountsRequest>,
+        request: Request<proto::ListAccountsRequest>,
     ) -> Result<Response<proto::ListAccountsResponse>, Status> {
-        unimplemented_method!("ListAccounts")
+        let (principal, request) = open(request)?;
+        let brand_id = own_brand(&principal)?;
+        let filter = account::filter(&request)?;
+        let page = account::page(&request, &brand_id).map_err(IdentityError::from)?;
+        let after = page.after().map(WirePlace::read).transpose();
+        let after = after.map_err(IdentityError::from)?;
+        let listed = self
+            .app
+            .list_accounts(&brand_id, &filter, after, page.limit())
+            .await?;
+        let (accounts, next_page_token) = page.close(listed, |last| {
+            WirePlace::of(last.account.create_time, last.account.account_id)
+        });
+        Ok(Response::new(proto::ListAccountsResponse {
+            accounts: accounts.iter().map(account::show).collect(),
+            next_page_token,
+        }))
     }
 
     async fn update_account(
         &self,
-        _request: Request<proto::UpdateAccountRequest>,
+        request: Request<proto::UpdateAccountRequest>,
     ) -> Result<Response<proto::UpdateAccountResponse>, Status> {
-        unimplemented_method!("UpdateAccount")
+        let (principal, request) = open(request)?;
+        let brand_id = own_brand(&principal)?;
+        let values = request.account.clone().unwrap_or_default();
+        let account_id = optional_account_id("account.account_id", &values.account_id)?;
+        let change = account::change(&values, request.update_mask.as_ref())?;
+        let write = write(
+            &principal,
+            brand_id,
+            "UpdateAccount",
+            &request.request_id,
+            &request,
+        )?;
+        let updating = self
+            .app
+            .update_account(write, &principal, account_id, change);
+        Ok(Response::new(proto::UpdateAccountResponse {
+            account: Some(account::show(&updating.await?)),
+        }))
     }
 
     async fn create_member(

@@ -3,20 +3,15 @@
 use std::sync::Arc;
 
 use domain::id::{BrandId, KeyId};
-use kit::{
-    access::Principal,
-    convert::field,
-    error::CallError,
-    page::{cursor, size, token},
-};
+use kit::{convert::field, error::CallError, page::Page};
 use rapport_proto::identity::v1::{self as proto, brand_service_server::BrandService};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use super::{brand_of_call, open, page, write};
+use super::{brand_of_call, open, write};
 use crate::{
     app::App,
-    convert::{brand, key},
+    convert::{WirePlace, audit_entry, brand, key},
     error::IdentityError,
 };
 
@@ -31,16 +26,6 @@ impl BrandRpc {
             app: Arc::clone(app),
         }
     }
-}
-
-/// Returns whose keys are listed, and the cursor.
-fn key_list(
-    principal: &Principal,
-    brand_id: &str,
-    page_token: &str,
-) -> Result<(BrandId, Option<KeyId>), IdentityError> {
-    let after = cursor::<Uuid>(page_token)?.map(KeyId::from);
-    Ok((brand_of_call(principal, brand_id)?, after))
 }
 
 #[tonic::async_trait]
@@ -102,17 +87,18 @@ impl BrandService for BrandRpc {
         request: Request<proto::ListBrandsRequest>,
     ) -> Result<Response<proto::ListBrandsResponse>, Status> {
         let (_, request) = open(request)?;
-        let size = size(request.page_size).map_err(IdentityError::from)?;
-        let after: Option<String> = cursor(&request.page_token).map_err(IdentityError::from)?;
-        let after = after
-            .map(|after| BrandId::parse(&after).map_err(|_| CallError::PageTokenInvalid))
+        let page = Page::<String>::open(request.page_size, &request.page_token, &"ListBrands")
+            .map_err(IdentityError::from)?;
+        let after = page
+            .after()
+            .map(|after| BrandId::parse(after).map_err(|_| CallError::PageTokenInvalid))
             .transpose()
             .map_err(IdentityError::from)?;
-        let listed = self.app.list_brands(after.as_ref(), size + 1).await?;
-        let (brands, next) = page(listed, size, |shown| shown.brand.brand_id.to_string());
+        let listed = self.app.list_brands(after.as_ref(), page.limit()).await?;
+        let (brands, next_page_token) = page.close(listed, |last| last.brand.brand_id.to_string());
         Ok(Response::new(proto::ListBrandsResponse {
             brands: brands.iter().map(brand::show).collect(),
-            next_page_token: next.map(|next| token(&next)).unwrap_or_default(),
+            next_page_token,
         }))
     }
 
@@ -142,16 +128,17 @@ impl BrandService for BrandRpc {
     ) -> Result<Response<proto::ListMergePolicyRevisionsResponse>, Status> {
         let (principal, request) = open(request)?;
         let brand_id = brand_of_call(&principal, &request.brand_id)?;
-        let size = size(request.page_size).map_err(IdentityError::from)?;
-        let before: Option<i64> = cursor(&request.page_token).map_err(IdentityError::from)?;
+        let list = ("ListMergePolicyRevisions", brand_id.as_str());
+        let page = Page::open(request.page_size, &request.page_token, &list)
+            .map_err(IdentityError::from)?;
         let listed = self
             .app
-            .list_merge_policies(&brand_id, before, size + 1)
+            .list_merge_policies(&brand_id, page.after().copied(), page.limit())
             .await?;
-        let (policies, next) = page(listed, size, |policy| policy.revision);
+        let (policies, next_page_token) = page.close(listed, |last| last.revision);
         Ok(Response::new(proto::ListMergePolicyRevisionsResponse {
             merge_policy_revisions: policies.iter().map(brand::show_merge_policy).collect(),
-            next_page_token: next.map(|next| token(&next)).unwrap_or_default(),
+            next_page_token,
         }))
     }
 
@@ -178,16 +165,20 @@ impl BrandService for BrandRpc {
         request: Request<proto::ListAssertionKeysRequest>,
     ) -> Result<Response<proto::ListAssertionKeysResponse>, Status> {
         let (principal, request) = open(request)?;
-        let size = size(request.page_size).map_err(IdentityError::from)?;
-        let (brand_id, before) = key_list(&principal, &request.brand_id, &request.page_token)?;
+        let brand_id = brand_of_call(&principal, &request.brand_id)?;
+        let include_revoked = request.include_revoked;
+        let list = ("ListAssertionKeys", brand_id.as_str(), include_revoked);
+        let page = Page::<Uuid>::open(request.page_size, &request.page_token, &list)
+            .map_err(IdentityError::from)?;
+        let before = page.after().copied().map(KeyId::from);
         let listed = self
             .app
-            .list_assertion_keys(&brand_id, request.include_revoked, before, size + 1)
+            .list_assertion_keys(&brand_id, include_revoked, before, page.limit())
             .await?;
-        let (keys, next) = page(listed, size, |key| key.assertion_key_id.uuid());
+        let (keys, next_page_token) = page.close(listed, |last| last.assertion_key_id.uuid());
         Ok(Response::new(proto::ListAssertionKeysResponse {
             assertion_keys: keys.iter().map(key::show_assertion_key).collect(),
-            next_page_token: next.map(|next| token(&next)).unwrap_or_default(),
+            next_page_token,
         }))
     }
 
@@ -235,16 +226,20 @@ impl BrandService for BrandRpc {
         request: Request<proto::ListApiKeysRequest>,
     ) -> Result<Response<proto::ListApiKeysResponse>, Status> {
         let (principal, request) = open(request)?;
-        let size = size(request.page_size).map_err(IdentityError::from)?;
-        let (brand_id, before) = key_list(&principal, &request.brand_id, &request.page_token)?;
+        let brand_id = brand_of_call(&principal, &request.brand_id)?;
+        let include_revoked = request.include_revoked;
+        let list = ("ListApiKeys", brand_id.as_str(), include_revoked);
+        let page = Page::<Uuid>::open(request.page_size, &request.page_token, &list)
+            .map_err(IdentityError::from)?;
+        let before = page.after().copied().map(KeyId::from);
         let listed = self
             .app
-            .list_api_keys(&brand_id, request.include_revoked, before, size + 1)
+            .list_api_keys(&brand_id, include_revoked, before, page.limit())
             .await?;
-        let (keys, next) = page(listed, size, |key| key.api_key_id.uuid());
+        let (keys, next_page_token) = page.close(listed, |last| last.api_key_id.uuid());
         Ok(Response::new(proto::ListApiKeysResponse {
             api_keys: keys.iter().map(key::show_api_key).collect(),
-            next_page_token: next.map(|next| token(&next)).unwrap_or_default(),
+            next_page_token,
         }))
     }
 
@@ -271,9 +266,24 @@ impl BrandService for BrandRpc {
 
     async fn list_audit_entries(
         &self,
-        _request: Request<proto::ListAuditEntriesRequest>,
+        request: Request<proto::ListAuditEntriesRequest>,
     ) -> Result<Response<proto::ListAuditEntriesResponse>, Status> {
-        let method = "rapport.identity.v1.BrandService.ListAuditEntries";
-        Err(IdentityError::from(CallError::Unimplemented { method }).into())
+        let (principal, request) = open(request)?;
+        let brand_id = brand_of_call(&principal, &request.brand_id)?;
+        let filter = audit_entry::filter(&request)?;
+        let page = audit_entry::page(&request, &brand_id).map_err(IdentityError::from)?;
+        let before = page.after().map(WirePlace::read).transpose();
+        let before = before.map_err(IdentityError::from)?;
+        let listed = self
+            .app
+            .list_audit_entries(&brand_id, &filter, before, page.limit())
+            .await?;
+        let (entries, next_page_token) = page.close(listed, |last| {
+            WirePlace::of(last.create_time, last.audit_entry_id)
+        });
+        Ok(Response::new(proto::ListAuditEntriesResponse {
+            audit_entries: entries.iter().map(audit_entry::show).collect(),
+            next_page_token,
+        }))
     }
 }

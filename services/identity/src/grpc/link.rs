@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::id::{AccountId, CustomerId, LinkId};
+use domain::id::{AccountId, BrandId, CustomerId, LinkId};
 use futures_util::{
     StreamExt,
     stream::{self, BoxStream},
@@ -10,8 +10,9 @@ use futures_util::{
 use kit::{
     access::Principal,
     convert::field,
+    error::CallError,
     event_log::{self, Start},
-    page::{cursor, size, token},
+    page::Page,
     server::Lifetime,
 };
 use rapport_proto::identity::v1::{
@@ -20,7 +21,7 @@ use rapport_proto::identity::v1::{
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use super::{brand_of_call, open, own_brand, page, write};
+use super::{brand_of_call, open, own_brand, write};
 use crate::{
     app::{App, PersonKey},
     convert::{self, link},
@@ -43,6 +44,20 @@ impl LinkRpc {
             lifetime: lifetime.clone(),
         }
     }
+}
+
+fn link_page(
+    request: &proto::ListLinksRequest,
+    brand_id: &BrandId,
+) -> Result<Page<Uuid>, CallError> {
+    let proto::ListLinksRequest {
+        account_id,
+        include_revoked,
+        page_size,
+        page_token,
+    } = request;
+    let list = ("ListLinks", brand_id.as_str(), account_id, include_revoked);
+    Page::open(*page_size, page_token, &list)
 }
 
 #[tonic::async_trait]
@@ -72,21 +87,17 @@ impl LinkService for LinkRpc {
             account_id,
             include_revoked: request.include_revoked,
         };
-        let size = size(request.page_size).map_err(IdentityError::from)?;
-        let before: Option<Uuid> = cursor(&request.page_token).map_err(IdentityError::from)?;
+        let brand_id = own_brand(&principal)?;
+        let page = link_page(&request, &brand_id).map_err(IdentityError::from)?;
+        let before = page.after().copied().map(LinkId::from);
         let listed = self
             .app
-            .list_links(
-                &own_brand(&principal)?,
-                filter,
-                before.map(LinkId::from),
-                size + 1,
-            )
+            .list_links(&brand_id, filter, before, page.limit())
             .await?;
-        let (links, next) = page(listed, size, |link| link.link_id.uuid());
+        let (links, next_page_token) = page.close(listed, |last| last.link_id.uuid());
         Ok(Response::new(proto::ListLinksResponse {
             links: links.iter().map(link::show).collect(),
-            next_page_token: next.map(|next| token(&next)).unwrap_or_default(),
+            next_page_token,
         }))
     }
 

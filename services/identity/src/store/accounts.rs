@@ -1,7 +1,7 @@
 //! The tables `account` and `account_email`.
 
 use chrono::{DateTime, Utc};
-use diesel::{ExpressionMethods, OptionalExtension, QueryDsl};
+use diesel::{BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl};
 use diesel_async::RunQueryDsl;
 use domain::{
     email::Provenance,
@@ -52,6 +52,17 @@ row!(EmailRow of AccountEmail as account_email (brand_id, account_id, number) {
     until_time: Option<DateTime<Utc>>,
 });
 
+/// Which part of a list of accounts is read; what is absent does not bound it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span {
+    /// Only those made at or after this time.
+    pub(crate) from_time: Option<DateTime<Utc>>,
+    /// Only those made before this time.
+    pub(crate) until_time: Option<DateTime<Utc>>,
+    /// Only those behind this one.
+    pub(crate) after: Option<(DateTime<Utc>, AccountId)>,
+}
+
 pub(crate) async fn find(
     connection: &mut Connection,
     brand_id: &BrandId,
@@ -79,6 +90,58 @@ pub(crate) async fn find_by_customer(
         .await
         .optional())?;
     Ok(row.map(Account::from))
+}
+
+/// Lists the Brand's accounts of one kind and state, oldest first and then by id.
+pub(crate) async fn list_stage(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    kind: AccountKind,
+    state: AccountState,
+    span: &Span,
+    limit: i64,
+) -> Result<Vec<Account>, StoreError> {
+    let rows: Vec<Row> = query!(connection, |c| {
+        let mut accounts = account::table
+            .filter(account::brand_id.eq(Sql(brand_id)))
+            .filter(account::kind.eq(Sql(kind)))
+            .filter(account::state.eq(Sql(state)))
+            .into_boxed();
+        if let Some(from_time) = span.from_time {
+            accounts = accounts.filter(account::create_time.ge(Sql(from_time)));
+        }
+        if let Some(until_time) = span.until_time {
+            accounts = accounts.filter(account::create_time.lt(Sql(until_time)));
+        }
+        if let Some((time, id)) = span.after {
+            // The first condition is all that an index needs, the second one settles ties.
+            accounts = accounts.filter(account::create_time.ge(Sql(time))).filter(
+                account::create_time
+                    .gt(Sql(time))
+                    .or(account::account_id.gt(Sql(id))),
+            );
+        }
+        accounts
+            .order((account::create_time, account::account_id))
+            .limit(limit)
+            .load(c)
+            .await
+    })?;
+    Ok(rows.into_iter().map(Account::from).collect())
+}
+
+/// Lists every account that a customer has or had: one, and those that were erased.
+pub(crate) async fn list_of_customer(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    customer_id: &CustomerId,
+) -> Result<Vec<Account>, StoreError> {
+    let rows: Vec<Row> = query!(connection, |c| account::table
+        .filter(account::brand_id.eq(Sql(brand_id)))
+        .filter(account::customer_id.eq(Sql(customer_id)))
+        .load(c)
+        .await)?;
+    Ok(rows.into_iter().map(Account::from).collect())
 }
 
 pub(crate) async fn insert(

@@ -70,6 +70,22 @@ pub(crate) async fn find_active_of_temporary(
     Ok(row.map(Link::from))
 }
 
+/// Lists the active links of those accounts that are temporary ones.
+pub(crate) async fn list_active_of_temporaries(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    accounts: &[AccountId],
+) -> Result<Vec<Link>, StoreError> {
+    let accounts: Vec<Sql<AccountId>> = accounts.iter().copied().map(Sql).collect();
+    let rows: Vec<Row> = query!(connection, |c| link::table
+        .filter(link::brand_id.eq(Sql(brand_id)))
+        .filter(link::temporary_account_id.eq_any(&accounts))
+        .filter(link::revoke_time.is_null())
+        .load(c)
+        .await)?;
+    Ok(rows.into_iter().map(Link::from).collect())
+}
+
 /// Lists every link of an account, on either end, oldest first and revoked ones included.
 pub(crate) async fn list_of_account(
     connection: &mut Connection,

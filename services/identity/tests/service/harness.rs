@@ -200,6 +200,26 @@ pub(crate) fn sign_in_request(slug: &str, customer: &str, token: &str) -> proto:
     }
 }
 
+impl Running {
+    /// Starts a temporary session.
+    pub(crate) async fn start_session(&self, slug: &str) -> proto::StartTemporarySessionResponse {
+        let request = start_request(slug);
+        let started = self.sessions().start_temporary_session(request).await;
+        started.unwrap().into_inner()
+    }
+
+    /// Signs a customer in, with the token of a temporary session where it is not empty.
+    pub(crate) async fn sign_in(
+        &self,
+        slug: &str,
+        customer: &str,
+        token: &str,
+    ) -> proto::SignInResponse {
+        let request = sign_in_request(slug, customer, token);
+        self.sessions().sign_in(request).await.unwrap().into_inner()
+    }
+}
+
 pub(crate) fn check(status: Result<impl std::fmt::Debug, Status>, code: Code, reason: &str) {
     let status = status.unwrap_err();
     let info = status.get_details_error_info().unwrap();

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use domain::id::{AccountId, BrandId, KeyId, MemberId, SessionId};
 use rapport_proto::access::v1::{Caller, Scope};
 use tonic::Request;
+use uuid::Uuid;
 
 use crate::error::CallError;
 
@@ -87,7 +88,17 @@ impl Principal {
         }
     }
 
-    /// Returns the caller as kind and id, for audit rows and request keys.
+    /// Returns which account, Member or API key calls; the other kinds have no id.
+    pub fn id(&self) -> Option<Uuid> {
+        match self {
+            Self::Temporary(subject) | Self::Client(subject) => Some(subject.id.uuid()),
+            Self::Member(subject) => Some(subject.id.uuid()),
+            Self::Service { key_id, .. } => Some(key_id.uuid()),
+            Self::Anonymous | Self::Operator | Self::Suite => None,
+        }
+    }
+
+    /// Returns the caller as kind and id, for request keys.
     pub fn name(&self) -> String {
         match self {
             Self::Anonymous => "anonymous".to_owned(),

@@ -414,7 +414,7 @@ COMMENT ON COLUMN audit_entry.action IS 'What was done, a name of AuditAction. N
 COMMENT ON COLUMN audit_entry.actor_caller IS 'What kind of caller did it. Never changes.';
 COMMENT ON COLUMN audit_entry.actor_id IS 'Which one, where it has an id. Never changes.';
 COMMENT ON COLUMN audit_entry.subject_id IS 'What it was done to. Never changes.';
-COMMENT ON COLUMN audit_entry.reason IS 'Why: the reason given, or that of a refusal. Never changes.';
+COMMENT ON COLUMN audit_entry.reason IS 'Why: one word of ours, such as that of a refusal; never a text of a caller. Never changes.';
 COMMENT ON COLUMN audit_entry.request_id IS 'The id of the call, where it has one. Never changes.';
 COMMENT ON COLUMN audit_entry.create_time IS 'When. Never changes.';
 

@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, Utc};
 use domain::{
-    email::Provenance,
     id::AccountId,
     person::LinkScope,
     session::SessionEnd,
@@ -17,7 +16,7 @@ use super::{
 };
 use crate::{
     app::{
-        accounts::{end_all_sessions, note_account},
+        accounts::{end_all_sessions, note_account, replace_email},
         journal::Journal,
         keep_answer,
         sessions::open_session,
@@ -26,8 +25,7 @@ use crate::{
     convert::event::link_changed,
     error::IdentityError,
     model::{
-        Account, AccountEmail, AccountKind, AccountState, Brand, Link, Session, SessionKind,
-        Settlement, SignIn,
+        Account, AccountKind, AccountState, Brand, Link, Session, SessionKind, Settlement, SignIn,
     },
     store::{accounts, links, settlements, sign_ins},
 };
@@ -294,7 +292,7 @@ async fn write(
         accounts::update(connection, &plan.client).await?;
     }
     if plan.email_changes {
-        write_email(connection, &plan.client, input).await?;
+        replace_email(connection, &plan.client, input.email_digest, now).await?;
     }
     // Before the account, whose link revision says that this link is known (SPEC 54): a reader may
     // be told the two apart.
@@ -317,34 +315,6 @@ async fn write(
         settlements::insert(connection, settlement).await?;
     }
     Ok(())
-}
-
-/// Adds the client's e-mail to those that it has had.
-async fn write_email(
-    connection: &mut Connection,
-    client: &Account,
-    input: &SignInInput,
-) -> Result<(), StoreError> {
-    let Some(digest) = input.email_digest else {
-        return Ok(());
-    };
-    let (brand_id, account_id) = (&client.brand_id, client.account_id);
-    let known = accounts::list_emails(connection, brand_id, account_id).await?;
-    // Another sign-in may have been written before this one, though its clock was read after.
-    let now = known
-        .last()
-        .map_or(input.stamp.now, |last| input.stamp.now.max(last.from_time));
-    accounts::end_email(connection, brand_id, account_id, now).await?;
-    let email = AccountEmail {
-        brand_id: brand_id.clone(),
-        account_id,
-        number: known.last().map_or(0, |last| last.number) + 1,
-        digest: digest.as_bytes().to_vec(),
-        provenance: client.email_provenance.unwrap_or(Provenance::Typed),
-        from_time: now,
-        until_time: None,
-    };
-    accounts::insert_email(connection, &email).await
 }
 
 /// Records what the sign-in was decided to be, for good (SPEC 6).

@@ -308,11 +308,12 @@ impl World {
     /// Returns action and reason of each audit entry.
     pub(crate) async fn audit(&self) -> Vec<(String, String)> {
         let mut connection = self.app.db.read().await.unwrap();
-        let entries = audit_entries::list(&mut connection, &self.brand)
+        let filter = audit_entries::Filter::default();
+        let entries = audit_entries::list(&mut connection, &self.brand, &filter, None, i64::MAX)
             .await
             .unwrap();
         let pair = |entry: crate::model::AuditEntry| (entry.action, entry.reason);
-        entries.into_iter().map(pair).collect()
+        entries.into_iter().rev().map(pair).collect()
     }
 
     pub(crate) fn advance(&self, by: TimeDelta) {

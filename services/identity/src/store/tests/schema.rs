@@ -1,7 +1,6 @@
-//! What the schema refuses, and that its migration can be undone.
+//! What the schema refuses, and that its migrations can be undone.
 
-use diesel_async::RunQueryDsl;
-use kit::query;
+use kit::testing::assert_migrations_are_reversible_and_commented;
 
 use super::*;
 
@@ -65,39 +64,6 @@ async fn the_schema_refuses_what_must_never_be() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn down_undoes_up() {
-    const POSTGRES: &str =
-        include_str!("../../../migrations/postgres/2026-11-22-000100_identity/down.sql");
-    const SQLITE: &str =
-        include_str!("../../../migrations/sqlite/2026-11-22-000100_identity/down.sql");
-    const POSTGRES_UP: &str =
-        include_str!("../../../migrations/postgres/2026-11-22-000100_identity/up.sql");
-    const SQLITE_UP: &str =
-        include_str!("../../../migrations/sqlite/2026-11-22-000100_identity/up.sql");
-    async fn statements(c: &mut Connection, sql: &str) -> Result<(), StoreError> {
-        let without_comments: Vec<&str> =
-            sql.lines().filter(|line| !line.starts_with("--")).collect();
-        for statement in without_comments.join("\n").split(";\n") {
-            if !statement.trim().is_empty() {
-                query!(c, |c| diesel::sql_query(statement).execute(c).await)?;
-            }
-        }
-        Ok(())
-    }
-    for engine in TestEngine::ALL {
-        let database = TestDatabase::create(engine).await;
-        let db = database.open(crate::migrations()).await;
-        let redo: Body = |c, ()| {
-            Box::pin(async move {
-                let (down, up) = match c {
-                    Connection::Postgres(_) => (POSTGRES, POSTGRES_UP),
-                    Connection::Sqlite(_) => (SQLITE, SQLITE_UP),
-                };
-                statements(c, down).await?;
-                statements(c, up).await?;
-                brands::insert(c, &brand("shop")).await
-            })
-        };
-        db.run_tx("redo", (), redo).await.unwrap();
-    }
+async fn migrations_are_reversible_and_commented() {
+    assert_migrations_are_reversible_and_commented(crate::migrations()).await;
 }

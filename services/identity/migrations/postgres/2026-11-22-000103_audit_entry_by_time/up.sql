@@ -1,0 +1,2 @@
+-- The audit log of a Brand, newest first.
+CREATE INDEX CONCURRENTLY audit_entry_by_time ON audit_entry (brand_id, create_time, audit_entry_id);

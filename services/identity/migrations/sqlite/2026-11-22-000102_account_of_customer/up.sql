@@ -1,0 +1,2 @@
+-- All accounts of a customer, erased ones too.
+CREATE INDEX account_of_customer ON account (brand_id, customer_id);

@@ -1,0 +1,2 @@
+-- All of one action, newest first.
+CREATE INDEX audit_entry_by_action ON audit_entry (brand_id, action, create_time, audit_entry_id);
