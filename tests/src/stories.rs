@@ -10,7 +10,7 @@ use rapport_proto::{
     attribution::v1::{AttributionOutcome, ListLedgerEntriesRequest, Money},
     chat::v1::{Chatroom, ResumeChatroomRequest},
     event::v1::{event::Payload, sessions_revoked::Subject},
-    identity::v1::{MergePolicyPreset, RevokeLinkRequest, SignInOutcomeKind},
+    identity::v1::{MergePolicyPreset, RevokeLinkRequest, SignInOutcomeKind, SignInRequest},
 };
 
 use crate::harness::{TestSuite, identity_events};
@@ -19,6 +19,8 @@ use crate::harness::{TestSuite, identity_events};
 /// and a recent one in which he did.
 struct CaseThree {
     member: ShopMember,
+    temporary: Visitor,
+    sign_in: SignInRequest,
     old: Chatroom,
     recent: Chatroom,
     client: Visitor,
@@ -39,9 +41,15 @@ async fn case_three(shop: &Shop) -> anyhow::Result<CaseThree> {
         .say(&recent, "Does it come in blue?")
         .await?;
     member.caller.say(&recent, "It does.").await?;
-    let signed_in = shop.sign_in(&customer_id, None, Some(&temporary)).await?;
+    let sign_in = shop.sign_in_request(
+        shop.assertion(&customer_id, None, Some(&temporary.nonce)),
+        Some(&temporary.session.session_token),
+    );
+    let signed_in = shop.send_sign_in(sign_in.clone()).await?;
     Ok(CaseThree {
         member,
+        temporary,
+        sign_in,
         old,
         recent,
         client: signed_in.visitor.clone(),
@@ -151,6 +159,33 @@ async fn a_revoked_link_is_undone_in_chat_and_in_the_ledger() {
         })
         .await
         .unwrap(); // SPEC 16
+
+        // Neither the very same call nor a new one with the dead token brings any of it back.
+        let anew = shop.sign_in_request(
+            shop.assertion(&story.customer_id, None, None),
+            Some(&story.temporary.session.session_token),
+        );
+        for (sign_in, kind) in [
+            (story.sign_in.clone(), SignInOutcomeKind::Linked),
+            (anew, SignInOutcomeKind::TemporarySessionUnusable),
+        ] {
+            let again = shop.send_sign_in(sign_in).await.unwrap();
+            assert_eq!(again.outcome.kind(), kind);
+            let chatrooms = again.visitor.caller.chatrooms().await.unwrap();
+            let ids: Vec<_> = chatrooms.iter().map(|room| &room.chatroom_id).collect();
+            assert_eq!(ids, [&story.old.chatroom_id], "{engine:?}"); // SPEC 16
+        }
+        let next = request_id();
+        shop.order(&next, &story.customer_id, euros(120))
+            .await
+            .unwrap();
+        wait_until("the next order is judged", async || {
+            let outcome = shop.attribution(&next).await?.outcome();
+            Ok((outcome == AttributionOutcome::Unattributed).then_some(()))
+        })
+        .await
+        .unwrap(); // SPEC 16
+        assert_eq!(entries(&shop, &story.member).await, [1_200, -1_200]);
         suite.stop().await.unwrap();
     }
 }

@@ -250,26 +250,54 @@ impl Shop {
         email: Option<&str>,
         temporary: Option<&Visitor>,
     ) -> anyhow::Result<SignedIn> {
+        let nonce = temporary.map(|visitor| visitor.nonce.as_str());
+        let assertion = self.assertion(customer_id, email, nonce);
+        let token = temporary.map(|visitor| visitor.session.session_token.as_str());
+        self.send_sign_in(self.sign_in_request(assertion, token))
+            .await
+    }
+
+    /// Returns what the shop says of a customer who has signed in with it; it puts the nonce into it
+    /// that it knows of his browser.
+    pub fn assertion(
+        &self,
+        customer_id: &str,
+        email: Option<&str>,
+        nonce: Option<&str>,
+    ) -> Assertion {
         let user_data = UserData {
             brand_id: &self.brand_id,
             customer_id,
             email,
-            nonce: temporary.map(|visitor| visitor.nonce.as_str()),
+            nonce,
             sign_time: Clock::system().now(),
         };
-        let request = SignInRequest {
+        Assertion::SignedUserData(user_data.sign(&self.assertion_secret))
+    }
+
+    /// Returns the call that a browser makes with an assertion and the session token that it has.
+    pub fn sign_in_request(
+        &self,
+        assertion: Assertion,
+        temporary_session_token: Option<&str>,
+    ) -> SignInRequest {
+        SignInRequest {
             brand_id: self.brand_id.clone(),
-            assertion: Some(Assertion::SignedUserData(
-                user_data.sign(&self.assertion_secret),
-            )),
-            temporary_session_token: temporary
-                .map(|visitor| visitor.session.session_token.clone())
-                .unwrap_or_default(),
+            assertion: Some(assertion),
+            temporary_session_token: temporary_session_token.unwrap_or_default().to_owned(),
             widget: Widget::Community.into(),
             validate_only: false,
             request_id: request_id(),
             accepted_widget_policy_version: WIDGET_POLICY.to_owned(),
-        };
+        }
+    }
+
+    /// Signs in.
+    ///
+    /// # Errors
+    ///
+    /// When the call is refused.
+    pub async fn send_sign_in(&self, request: SignInRequest) -> anyhow::Result<SignedIn> {
         let response = self
             .channels
             .anonymous()
