@@ -214,12 +214,28 @@ async fn find_serving_brand(
     }
 }
 
+/// Keeps an answer that is known before the call is carried out, or returns that of the first call.
+async fn claim_answer<T: prost::Message + Default>(
+    connection: &mut Connection,
+    key: &RequestKey,
+    answer: &T,
+    now: DateTime<Utc>,
+) -> Result<Option<T>, IdentityError> {
+    let kept = kit::request::claim(connection, key, answer.encode_to_vec(), now).await?;
+    decode_answer(kept)
+}
+
 /// Returns the stored answer of a repeated call, decoded.
 async fn find_answer<T: prost::Message + Default>(
     connection: &mut Connection,
     key: &RequestKey,
 ) -> Result<Option<T>, IdentityError> {
-    let kept = kit::request::find(connection, key).await?;
+    decode_answer(kit::request::find(connection, key).await?)
+}
+
+fn decode_answer<T: prost::Message + Default>(
+    kept: Option<Vec<u8>>,
+) -> Result<Option<T>, IdentityError> {
     kept.map(|bytes| T::decode(bytes.as_slice()))
         .transpose()
         .map_err(|_| {

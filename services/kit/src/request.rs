@@ -56,6 +56,21 @@ impl RequestKey {
     }
 }
 
+/// The row of a call that is carried out now.
+macro_rules! row {
+    ($key:expr, $response:expr, $now:expr) => {
+        (
+            request::brand_id.eq(Sql(&$key.brand_id)),
+            request::principal.eq(&$key.principal),
+            request::method.eq($key.method),
+            request::request_id.eq(Sql($key.request_id)),
+            request::body_digest.eq(&$key.body_digest),
+            request::response.eq(&$response),
+            request::create_time.eq(Sql($now)),
+        )
+    };
+}
+
 /// Returns what was kept of the call, if it was carried out before.
 ///
 /// # Errors
@@ -82,6 +97,32 @@ pub async fn find(
     }
 }
 
+/// Keeps what the repeated call needs, where it is known before the call is carried out, and returns
+/// `None`; or returns what was kept of the call, if it was carried out before.
+///
+/// That is one statement for [`find`] and [`keep`]. It reads no place where there is nothing yet: on
+/// PostgreSQL such a read conflicts with all calls whose ids fall near this one.
+///
+/// # Errors
+///
+/// [`CallError::RequestIdReused`] when another body was sent under this id.
+pub async fn claim(
+    connection: &mut Connection,
+    key: &RequestKey,
+    response: Vec<u8>,
+    now: DateTime<Utc>,
+) -> Result<Option<Vec<u8>>, CallError> {
+    let inserted = query!(&mut *connection, |c| diesel::insert_into(request::table)
+        .values(row!(key, response, now))
+        .on_conflict_do_nothing()
+        .execute(c)
+        .await)?;
+    if inserted == 1 {
+        return Ok(None);
+    }
+    find(connection, key).await
+}
+
 /// Keeps what the repeated call needs.
 ///
 /// # Errors
@@ -95,15 +136,7 @@ pub async fn keep(
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
     query!(connection, |c| diesel::insert_into(request::table)
-        .values((
-            request::brand_id.eq(Sql(&key.brand_id)),
-            request::principal.eq(&key.principal),
-            request::method.eq(key.method),
-            request::request_id.eq(Sql(key.request_id)),
-            request::body_digest.eq(&key.body_digest),
-            request::response.eq(&response),
-            request::create_time.eq(Sql(now)),
-        ))
+        .values(row!(key, response, now))
         .execute(c)
         .await)
     .map_err(|error| match error {

@@ -29,7 +29,7 @@ use rapport_proto::identity::v1::AuditAction;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
-    Actor, App, Stamp, accounts, find_answer, find_serving_brand,
+    Actor, App, Stamp, accounts, claim_answer, find_serving_brand,
     journal::Journal,
     sessions::{NewSession, OpenedSession, SessionSecrets},
     temporary_sessions::check_policy,
@@ -251,10 +251,12 @@ async fn sign_in(
     input: &SignInInput,
 ) -> Result<SignedIn, IdentityError> {
     let brand = find_serving_brand(connection, input.assertion.brand_id()).await?;
-    if let Some(key) = &input.key
-        && let Some(first_session) = find_answer::<String>(connection, key).await?
-    {
-        return repeat(connection, &brand, input, &first_session).await;
+    if let Some(key) = &input.key {
+        let session = input.session.session_id.to_string();
+        let first = claim_answer(connection, key, &session, input.stamp.now).await?;
+        if let Some(first_session) = first {
+            return repeat(connection, &brand, input, &first_session).await;
+        }
     }
     let facts = facts::load(connection, &brand, input).await?;
     let decision = decide_sign_in(facts.policy.policy(), &facts.to_domain(input));

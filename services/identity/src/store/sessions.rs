@@ -96,26 +96,28 @@ pub(crate) async fn end_all(
     end: SessionEnd,
     now: DateTime<Utc>,
 ) -> Result<Vec<SessionId>, StoreError> {
-    let open: Vec<Sql<SessionId>> = match owner {
-        Owner::Account(account_id) => query!(connection, |c| session::table
-            .filter(session::brand_id.eq(Sql(brand_id)))
+    let end = (
+        session::end_kind.eq(Some(Sql(end))),
+        session::end_time.eq(Some(Sql(now))),
+    );
+    let open = diesel::update(session::table)
+        .filter(session::brand_id.eq(Sql(brand_id)))
+        .filter(session::end_kind.is_null());
+    let ended: Vec<Sql<SessionId>> = match owner {
+        Owner::Account(account_id) => query!(connection, |c| open
             .filter(session::account_id.eq(Sql(account_id)))
-            .filter(session::end_kind.is_null())
-            .select(session::session_id)
-            .load(c)
+            .set(end)
+            .returning(session::session_id)
+            .get_results(c)
             .await),
-        Owner::Member(member_id) => query!(connection, |c| session::table
-            .filter(session::brand_id.eq(Sql(brand_id)))
+        Owner::Member(member_id) => query!(connection, |c| open
             .filter(session::member_id.eq(Sql(member_id)))
-            .filter(session::end_kind.is_null())
-            .select(session::session_id)
-            .load(c)
+            .set(end)
+            .returning(session::session_id)
+            .get_results(c)
             .await),
     }?;
-    for session_id in &open {
-        end_one(connection, brand_id, session_id.0, end, now).await?;
-    }
-    Ok(open.into_iter().map(|session_id| session_id.0).collect())
+    Ok(ended.into_iter().map(|session_id| session_id.0).collect())
 }
 
 /// Ends one session, which is open.

@@ -31,8 +31,14 @@ const MAX_BACKOFF: Duration = Duration::from_millis(50);
 const MIGRATION_LOCK: i64 = 0x5261_7070_6f72_7401;
 const MIGRATION_LOCK_POLL: Duration = Duration::from_millis(50);
 /// A transaction that writes the event log holds back its readers, so none may stay open for long.
-const SESSION_LIMITS: &str = "SET statement_timeout = '10s'; \
-     SET idle_in_transaction_session_timeout = '1s'; SET application_name = 'rapport'";
+///
+/// A serializable transaction that reads a whole table conflicts with all that write it, and a small
+/// table is read whole even where one row is asked for; so an index is used wherever there is one.
+/// Where there is none the planner thinks a query dear, for which it would then compile code.
+/// Source: PostgreSQL, Transaction Isolation, Serializable Isolation Level.
+const SESSION_SETTINGS: &str = "SET statement_timeout = '10s'; \
+     SET idle_in_transaction_session_timeout = '1s'; SET application_name = 'rapport'; \
+     SET enable_seqscan = off; SET jit = off";
 
 #[derive(Clone)]
 pub(super) struct Postgres {
@@ -51,7 +57,7 @@ impl Postgres {
             async move {
                 let mut connection = AsyncPgConnection::establish(url).await?;
                 connection
-                    .batch_execute(SESSION_LIMITS)
+                    .batch_execute(SESSION_SETTINGS)
                     .await
                     .map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
                 Ok(connection)

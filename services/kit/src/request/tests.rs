@@ -149,3 +149,35 @@ fn a_request_id_that_is_none_is_refused() {
         })
     ));
 }
+
+/// Claims a call, and returns what was kept of an earlier one.
+async fn claim_call(db: &Db, key: RequestKey, answer: &[u8]) -> Result<Option<Vec<u8>>, CallError> {
+    let input = (key, answer.to_vec());
+    db.run_tx("claim_call", input, |connection, (key, answer)| {
+        Box::pin(claim(connection, key, answer.clone(), DateTime::UNIX_EPOCH))
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_calls_that_claim_an_id_at_once_one_gets_it_and_the_others_its_answer() {
+    for engine in TestEngine::ALL {
+        let (_database, db) = testing::open(engine).await;
+        let claims = (0..20).map(|number: u8| {
+            let (db, key) = (db.clone(), key("shop", "service/1", "RevokeLink", "a"));
+            tokio::spawn(async move { (number, claim_call(&db, key, &[number]).await.unwrap()) })
+        });
+        let answers: Vec<_> = futures_util::future::join_all(claims).await;
+        let answers: Vec<_> = answers.into_iter().map(Result::unwrap).collect();
+        let mut won = answers.iter().filter(|(_, kept)| kept.is_none());
+        let (winner, _) = won.next().unwrap();
+        assert!(won.next().is_none(), "{engine:?}: {answers:?}");
+        let told = answers
+            .iter()
+            .filter(|(_, kept)| *kept == Some(vec![*winner]));
+        assert_eq!(told.count(), 19, "{engine:?}");
+        let other = key("shop", "service/1", "RevokeLink", "b");
+        let reused = claim_call(&db, other, b"x").await;
+        assert!(matches!(reused, Err(CallError::RequestIdReused)));
+    }
+}

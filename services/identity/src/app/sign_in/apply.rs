@@ -18,7 +18,6 @@ use crate::{
     app::{
         accounts::{end_all_sessions, note_account, replace_email},
         journal::Journal,
-        keep_answer,
         sessions::open_session,
     },
     assertion::Profile,
@@ -71,20 +70,18 @@ pub(super) async fn apply(
         email_replaced: decision.email_replaced,
         account_created: plan.client_is_new,
     };
-    let Some(key) = &input.key else {
+    if input.key.is_none() {
         return Ok(SignedIn {
             account: plan.client,
             outcome,
             session: None,
         });
-    };
+    }
     let mut journal = Journal::new(&input.stamp);
     write(connection, &mut journal, input, &mut plan).await?;
     journal.write(connection).await?;
     let session = open(connection, brand, &plan.client, input).await?;
     record(connection, &session, &plan.client, &outcome).await?;
-    let kept = session.session_id.to_string();
-    keep_answer(connection, key, &kept, input.stamp.now).await?;
     Ok(SignedIn {
         account: plan.client,
         outcome,

@@ -10,7 +10,7 @@ use kit::{
 
 use super::{super::accounts, SignInInput};
 use crate::{
-    model::{self, Account, AccountState, Brand, MergePolicyRevision, SessionKind},
+    model::{self, Account, AccountKind, AccountState, Brand, MergePolicyRevision, SessionKind},
     store::{accounts as account_store, links, merge_policies, sessions, settlements},
 };
 
@@ -91,7 +91,15 @@ async fn find_temporary(
     if account.state == AccountState::Erased {
         return Ok(None);
     }
-    let settlement = settlements::find(connection, brand_id, account_id).await?;
+    // What settles an account changes it in the same transaction, so one that is as it was made has no
+    // settlement to look for: on PostgreSQL that look would conflict with every settlement near by.
+    let is_settled =
+        (account.kind, account.state) != (AccountKind::Temporary, AccountState::Active);
+    let settlement = if is_settled {
+        settlements::find(connection, brand_id, account_id).await?
+    } else {
+        None
+    };
     let settled = match &settlement {
         Some(settlement) => Some(settled(connection, settlement).await?),
         None => None,
