@@ -1,25 +1,18 @@
 //! Plays the product document's cases on a suite of its own, under each preset of the merge policy.
 
-mod databases;
 mod story;
 mod table;
 
 use anyhow::Context;
-use kit::{
-    clock::Clock,
-    config::{Peers, Secrets, ServiceConfig, ServiceName},
-    db::DatabaseUrl,
-    limit::LimitConfig,
-    server::Listen,
-};
+use kit::{config::Secrets, db::DatabaseUrl, limit::LimitConfig};
 use rapport_proto::identity::v1::MergePolicyPreset;
 use secrecy::ExposeSecret;
 
 use crate::{
     client::{Channels, shop::Shop},
-    suite::{Suite, SuiteConfig},
+    databases::{self, Databases},
+    suite::Suite,
 };
-use databases::Databases;
 
 pub use story::Row;
 
@@ -45,7 +38,15 @@ pub async fn run(
     database_url: Option<&DatabaseUrl>,
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
-    let databases = Databases::create(database_url).await?;
+    let databases = match database_url {
+        None => Databases::in_folder("demo")?,
+        Some(DatabaseUrl::Postgres(server)) => {
+            Databases::on_server(server.clone(), "demo", databases::SUITE).await?
+        }
+        Some(DatabaseUrl::Sqlite(_)) => {
+            anyhow::bail!("--database-url names a PostgreSQL server; without it files are used")
+        }
+    };
     let played = tokio::select! {
         played = play_on(&databases, json) => played,
         () = stop => Err(anyhow::anyhow!("the demo was stopped")),
@@ -60,7 +61,7 @@ async fn play_on(databases: &Databases, json: bool) -> anyhow::Result<()> {
         .operator_token
         .clone()
         .context("random secrets have an operator")?;
-    let suite = Suite::start(config(databases, &secrets)).await?;
+    let suite = Suite::start(databases.suite_config(&secrets, &LimitConfig::default())).await?;
     let channels = Channels::new(suite.identity, suite.chat, suite.attribution)?;
     let played = play(&channels, operator_token.expose_secret(), json).await;
     suite.stop().await?;
@@ -82,22 +83,4 @@ async fn play(channels: &Channels, operator_token: &str, json: bool) -> anyhow::
         }
     }
     printer.finish()
-}
-
-fn config(databases: &Databases, secrets: &Secrets) -> SuiteConfig {
-    let service = |name| ServiceConfig {
-        listen: Listen::anywhere(),
-        database: databases.url(name),
-        peers: Peers::default(),
-        secrets: secrets.clone(),
-        clock: Clock::system(),
-        identity_silence_limit: std::time::Duration::from_secs(30),
-        limits: LimitConfig::default(),
-        allow_private_key_addresses: false,
-    };
-    SuiteConfig {
-        identity: service(ServiceName::Identity),
-        chat: service(ServiceName::Chat),
-        attribution: service(ServiceName::Attribution),
-    }
 }

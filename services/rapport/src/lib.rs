@@ -1,8 +1,10 @@
-//! The suite as one program: the three services together, a first start, and the demo.
+//! The suite as one program: the three services together, a first start, the demo, and benchmarks.
 //!
 //! Only wiring lives here; what the services do is theirs.
 
+pub mod bench;
 pub mod client;
+mod databases;
 pub mod demo;
 pub mod first_start;
 pub mod suite;

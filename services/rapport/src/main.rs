@@ -1,4 +1,4 @@
-//! The one binary of the suite: `rapport [all|identity|chat|attribution|migrate|demo]`.
+//! The one binary of the suite: `rapport [all|identity|chat|attribution|migrate|demo|bench]`.
 
 use std::process::ExitCode;
 
@@ -10,6 +10,7 @@ use kit::{
     telemetry,
 };
 use rapport::{
+    bench::{self, Benchmark},
     demo, first_start,
     suite::{self, Suite},
 };
@@ -44,6 +45,9 @@ enum Command {
     Migrate,
     /// Plays the product document's cases on a suite of its own, and prints what became of them.
     Demo(DemoArgs),
+    /// Measures the suite on this machine, beside what its PostgreSQL can do. Only a release build counts.
+    #[command(subcommand)]
+    Bench(Benchmark),
 }
 
 #[derive(Args)]
@@ -59,7 +63,7 @@ struct DemoArgs {
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    let quiet = matches!(cli.command, Some(Command::Demo(_)));
+    let quiet = matches!(cli.command, Some(Command::Demo(_) | Command::Bench(_)));
     let filter = if quiet {
         "error"
     } else {
@@ -94,6 +98,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
             ))
             .await
         }
+        Some(Command::Bench(benchmark)) => Box::pin(bench::run(&benchmark, stop_signal()?)).await,
     }
 }
 

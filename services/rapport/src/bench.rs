@@ -1,0 +1,113 @@
+//! Benchmarks: what the suite does on this machine, beside what the machine's PostgreSQL can do.
+//!
+//! An absolute figure says more of the machine than of the suite. So each benchmark measures what it
+//! is compared with in the same run, in alternation, takes medians, and tells the ratio; and it says
+//! which machine, database and build that was. The services run in this process as `rapport` runs
+//! them, and are called over sockets.
+
+mod cluster;
+mod floor;
+mod latencies;
+mod load;
+mod machine;
+mod programs;
+mod report;
+mod seed;
+mod sign_in;
+mod stage;
+
+use std::{path::PathBuf, str::FromStr};
+
+use clap::{Args, Subcommand};
+use kit::db::{DatabaseUrl, UnknownDatabase};
+use secrecy::SecretString;
+
+use programs::Programs;
+use report::Report;
+use stage::Stage;
+
+/// What is measured.
+#[derive(Subcommand)]
+pub enum Benchmark {
+    /// Sign-in with a link, then the first ListChatrooms and OpenDirectChatroom: for a temporary account
+    /// with 10 messages and one with many, and how many sign-ins a second there can be.
+    SignIn(SignInArgs),
+}
+
+/// What every benchmark is told.
+#[derive(Args)]
+pub struct CommonArgs {
+    /// Prints one JSON object a line (name, value, unit) instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// How many seconds each measured slice lasts; a run has some ten of them.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    seconds: u32,
+    /// How many messages the long history has.
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(10..=10_000_000))]
+    rows: u32,
+    /// postgres://…/DATABASE, a server to make the databases on and drop them afterwards (a password in
+    /// it is among pgbench's arguments, which others on this machine can read), or sqlite, files in the
+    /// temporary folder [default: a private PostgreSQL in the temporary folder, with fsync]
+    #[arg(long)]
+    database_url: Option<Engine>,
+    /// The folder of PostgreSQL's programs [default: the newest of /usr/lib/postgresql, else the PATH's].
+    #[arg(long)]
+    postgres_bin: Option<PathBuf>,
+}
+
+/// What the benchmark of sign-in is told.
+#[derive(Args)]
+pub struct SignInArgs {
+    #[command(flatten)]
+    common: CommonArgs,
+    /// How many temporary accounts of either size are signed in, in alternation; medians are compared.
+    #[arg(long, default_value_t = 21, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: u32,
+    /// How many sign in at once, and pgbench's clients [default: the best of 4, 8, 16 and 32 for each].
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=200))]
+    callers: Option<u16>,
+}
+
+/// What the suite runs on, where it is not a private PostgreSQL.
+#[derive(Clone, Debug)]
+enum Engine {
+    Server(SecretString),
+    Sqlite,
+}
+
+impl FromStr for Engine {
+    type Err = UnknownDatabase;
+
+    fn from_str(text: &str) -> Result<Self, UnknownDatabase> {
+        if text == "sqlite" {
+            return Ok(Self::Sqlite);
+        }
+        match text.parse()? {
+            DatabaseUrl::Postgres(server) => Ok(Self::Server(server)),
+            DatabaseUrl::Sqlite(_) => Err(UnknownDatabase),
+        }
+    }
+}
+
+/// Runs a benchmark: prints its figures, and on standard error how far it has come.
+///
+/// What it makes is removed at the end, also when `stop` comes first.
+///
+/// # Errors
+///
+/// When PostgreSQL's programs are missing, a call is refused or answers what it must not, or when it
+/// is stopped.
+pub async fn run(benchmark: &Benchmark, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+    let Benchmark::SignIn(args) = benchmark;
+    let report = Report::new(args.common.json);
+    machine::describe(&report)?;
+    let programs = Programs::find(args.common.postgres_bin.as_deref())?;
+    let stage = Stage::set(args.common.database_url.as_ref(), programs).await?;
+    let measured = tokio::select! {
+        measured = sign_in::measure(&stage, args, &report) => measured,
+        () = stop => Err(anyhow::anyhow!("the benchmark was stopped")),
+    };
+    stage.clear().await?;
+    measured
+}
