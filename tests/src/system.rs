@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod access_table;
 mod attacks;
 mod bad_input;
 mod completeness;
