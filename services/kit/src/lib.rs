@@ -17,6 +17,7 @@ pub mod event_log;
 pub mod ids;
 pub mod limit;
 pub mod page;
+pub mod parts;
 pub mod request;
 pub mod secret;
 pub mod server;
