@@ -4,6 +4,7 @@ pub(crate) mod attributions;
 pub(crate) mod consistency;
 pub(crate) mod digest;
 pub(crate) mod explanations;
+pub(crate) mod export_person;
 pub(crate) mod ledger;
 pub(crate) mod orders;
 pub(crate) mod policies;

@@ -2,6 +2,7 @@
 
 mod attribution_service;
 mod order_service;
+mod persons;
 
 use domain::id::{BrandId, MemberId};
 use kit::{

@@ -6,6 +6,7 @@
 
 mod caller;
 pub(crate) mod erase_person;
+mod export_person;
 mod list_chatrooms;
 mod list_messages;
 mod mark_read;
@@ -31,6 +32,7 @@ use crate::error::ChatError;
 
 pub(crate) use caller::{Caller, Party};
 pub(crate) use erase_person::ErasePerson;
+pub(crate) use export_person::Exported;
 pub(crate) use list_chatrooms::{ArchivedFilter, ListChatrooms};
 pub(crate) use list_messages::{ListMessages, MessageOrder};
 pub(crate) use mark_read::MarkRead;

@@ -9,11 +9,13 @@ mod api_keys;
 mod assertion_keys;
 mod audit_entries;
 mod brands;
+mod export_account;
 mod journal;
 mod lanes;
 mod links;
 mod members;
 mod merge_policies;
+mod peers;
 mod persons;
 mod sessions;
 mod sign_in;
@@ -47,7 +49,9 @@ pub(crate) use accounts::{AccountChange, AccountFilter, EmailChange, ShownAccoun
 pub(crate) use api_keys::{MadeApiKey, NewApiKey};
 pub(crate) use assertion_keys::{KeyMaterial, MadeAssertionKey, NewAssertionKey};
 pub(crate) use brands::{BrandChange, BrandWithPolicy};
+pub(crate) use export_account::Exported;
 pub(crate) use members::{MemberChange, MemberWithCustomers, NewMember, OwnCustomer};
+pub(crate) use peers::{Outward, Peers};
 pub(crate) use persons::{Person, PersonKey};
 pub(crate) use sessions::OpenedSession;
 pub(crate) use sign_in::{SignInCommand, SignInOutcome, SignInResult};
@@ -64,6 +68,7 @@ pub(crate) struct App {
     published_keys: PublishedKeys,
     lanes: lanes::Lanes,
     limits: Limits,
+    peers: Peers,
 }
 
 /// Who does something, for audit entries.
@@ -129,7 +134,7 @@ impl App {
         email_digest_key: EmailDigestKey,
         signer: TokenSigner,
         limits: Limits,
-        key_reach: Reach,
+        outward: Outward,
     ) -> Self {
         Self {
             db,
@@ -138,9 +143,10 @@ impl App {
             sealing_key,
             email_digest_key,
             signer,
-            published_keys: PublishedKeys::new(key_reach),
+            published_keys: PublishedKeys::new(outward.key_reach),
             lanes: lanes::Lanes::default(),
             limits,
+            peers: outward.peers,
         }
     }
 

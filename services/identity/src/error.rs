@@ -43,6 +43,12 @@ pub(crate) enum IdentityError {
     /// Nothing personal is left of the account.
     #[error("the account is erased")]
     AccountErased,
+    /// Another service did not tell its part.
+    #[error("{peer} did not answer")]
+    PeerUnavailable {
+        /// Which one.
+        peer: &'static str,
+    },
     /// No such Member in the Brand.
     #[error("there is no such Member")]
     MemberNotFound,
@@ -128,6 +134,9 @@ impl IdentityError {
             Self::AccountNotFound => with(Code::NotFound, "ACCOUNT_NOT_FOUND"),
             Self::AccountSettled => with(Code::FailedPrecondition, "ACCOUNT_SETTLED"),
             Self::AccountErased => with(Code::FailedPrecondition, "ACCOUNT_ERASED"),
+            Self::PeerUnavailable { peer } => {
+                with(Code::Unavailable, "PEER_UNAVAILABLE").with("peer", peer)
+            }
             Self::MemberNotFound => with(Code::NotFound, "MEMBER_NOT_FOUND"),
             Self::MemberDeactivated => with(Code::FailedPrecondition, "MEMBER_DEACTIVATED"),
             Self::EtagMismatch => with(Code::Aborted, "ETAG_MISMATCH"),
@@ -213,6 +222,8 @@ mod tests {
         check(AccountNotFound, NotFound, R::AccountNotFound);
         check(AccountSettled, FailedPrecondition, R::AccountSettled);
         check(AccountErased, FailedPrecondition, R::AccountErased);
+        let peer = "chat";
+        check(PeerUnavailable { peer }, Unavailable, R::PeerUnavailable);
         check(MemberNotFound, NotFound, R::MemberNotFound);
         check(MemberDeactivated, FailedPrecondition, R::MemberDeactivated);
         check(EtagMismatch, Aborted, R::EtagMismatch);

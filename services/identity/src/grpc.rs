@@ -2,6 +2,7 @@
 
 mod account;
 mod brand;
+mod export;
 mod link;
 mod session;
 

@@ -9,7 +9,8 @@
 //! ```
 //!
 //! `grpc` parses and answers, `convert` translates, `app` is one function per use case, `store` is
-//! SQL only. It stores no chatroom, no order and no credit, and it calls no other service.
+//! SQL only. It stores no chatroom, no order and no credit. It calls the other services for one thing
+//! alone: what they hold of a person.
 
 mod app;
 mod assertion;
@@ -25,7 +26,7 @@ use std::sync::Arc;
 
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use kit::{
-    access::{AccessLayer, KeySet, TokenVerifier},
+    access::{AccessLayer, InvalidToken, KeySet, TokenVerifier},
     config::ServiceConfig,
     db::{Db, Migrations, StoreError},
     limit::Limits,
@@ -43,8 +44,11 @@ pub enum StartError {
     /// The key that signs access tokens cannot be had.
     #[error("identity has no signing key")]
     SigningKey(#[from] SigningKeyError),
-    /// The server cannot listen.
-    #[error("identity cannot listen")]
+    /// The suite's secret cannot be presented to the other services.
+    #[error("the suite secret cannot be used")]
+    SuiteSecret(#[from] InvalidToken),
+    /// The server cannot listen, or a peer's address is none.
+    #[error("identity cannot be reached or cannot reach others")]
     Server(#[from] ServerError),
 }
 
@@ -62,6 +66,14 @@ impl Service {
         let db = Db::open(&config.database, migrations()).await?;
         let revocations = revocations::follow(&db, &lifetime).await?;
         let secrets = config.secrets;
+        let outward = app::Outward {
+            key_reach: if config.allow_private_key_addresses {
+                assertion::Reach::Anywhere
+            } else {
+                assertion::Reach::Public
+            },
+            peers: app::Peers::new(&config.peers, &secrets.suite_secret)?,
+        };
         let signer =
             token::TokenSigner::load(&db, &secrets.sealing_key, config.clock.now()).await?;
         let keys = KeySet::default();
@@ -82,11 +94,7 @@ impl Service {
             secrets.email_digest_key,
             signer,
             limits,
-            if config.allow_private_key_addresses {
-                assertion::Reach::Anywhere
-            } else {
-                assertion::Reach::Public
-            },
+            outward,
         ));
         let server = Server::bind(
             config.listen,

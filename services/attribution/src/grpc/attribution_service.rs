@@ -13,8 +13,8 @@ use kit::{
 };
 use rapport_proto::attribution::v1::{
     Balance, ExplainAttributionRequest, ExplainAttributionResponse, ExportPersonRequest,
-    ExportPersonResponse, GetAttributionRequest, GetAttributionResponse, GetBalanceRequest,
-    GetBalanceResponse, GetDigestRequest, GetDigestResponse, ListAttributionPolicyRevisionsRequest,
+    GetAttributionRequest, GetAttributionResponse, GetBalanceRequest, GetBalanceResponse,
+    GetDigestRequest, GetDigestResponse, ListAttributionPolicyRevisionsRequest,
     ListAttributionPolicyRevisionsResponse, ListLedgerEntriesRequest, ListLedgerEntriesResponse,
     RecomputeAttributionsRequest, RecomputeAttributionsResponse, SetAttributionPolicyRequest,
     SetAttributionPolicyResponse, SimulateAttributionPolicyRequest,
@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use super::{Caller, answer, unimplemented};
+use super::{Caller, answer, persons, unimplemented};
 use crate::{
     app::{
         App, attributions, digest, explanations,
@@ -246,7 +246,7 @@ fn place(cursor: &Cursor) -> Result<(DateTime<Utc>, LedgerEntryId), CallError> {
 
 #[tonic::async_trait]
 impl AttributionService for AttributionMethods {
-    type ExportPersonStream = BoxStream<'static, Result<ExportPersonResponse, Status>>;
+    type ExportPersonStream = persons::Export;
     type WatchAttributionsStream = BoxStream<'static, Result<WatchAttributionsResponse, Status>>;
 
     async fn get_attribution(
@@ -300,9 +300,9 @@ impl AttributionService for AttributionMethods {
 
     async fn export_person(
         &self,
-        _: Request<ExportPersonRequest>,
+        request: Request<ExportPersonRequest>,
     ) -> Result<Response<Self::ExportPersonStream>, Status> {
-        unimplemented("rapport.attribution.v1.AttributionService.ExportPerson")
+        answer(persons::export(&self.0, &request))
     }
 
     async fn list_ledger_entries(

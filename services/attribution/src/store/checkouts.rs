@@ -1,7 +1,7 @@
 //! The table `checkout`: who stood at the checkout with which cart.
 
 use chrono::{DateTime, Utc};
-use diesel::{ExpressionMethods, OptionalExtension, QueryDsl};
+use diesel::{BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl};
 use diesel_async::RunQueryDsl;
 use domain::{
     id::{AccountId, BrandId, CartId},
@@ -12,7 +12,7 @@ use kit::{
     query,
 };
 
-use super::schema::checkout;
+use super::{first_instant, schema::checkout};
 
 /// Inserts a checkout. Returns `false`, and inserts nothing, where the cart has one at that instant.
 pub(crate) async fn insert(
@@ -71,6 +71,40 @@ pub(crate) async fn find_latest(
         cart: cart_id.clone(),
         account: account.0,
     }))
+}
+
+/// Returns the next `limit` checkouts of an account, by time, then by cart, behind `after`.
+pub(crate) async fn list_of_account(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    account_id: AccountId,
+    after: Option<&(DateTime<Utc>, CartId)>,
+    limit: i64,
+) -> Result<Vec<Checkout>, StoreError> {
+    // No cart has an empty id, so every checkout of the first instant is behind it.
+    let (time, cart) = after.map_or((first_instant(), ""), |(time, cart)| (*time, cart.as_str()));
+    let rows: Vec<(Sql<DateTime<Utc>>, Sql<CartId>)> = query!(connection, |c| checkout::table
+        .filter(checkout::brand_id.eq(Sql(brand_id)))
+        .filter(checkout::account_id.eq(Sql(account_id)))
+        .filter(checkout::checkout_time.ge(Sql(time)))
+        .filter(
+            checkout::checkout_time
+                .gt(Sql(time))
+                .or(checkout::cart_id.gt(Sql(cart)))
+        )
+        .order((checkout::checkout_time, checkout::cart_id))
+        .limit(limit)
+        .select((checkout::checkout_time, checkout::cart_id))
+        .load(c)
+        .await)?;
+    Ok(rows
+        .into_iter()
+        .map(|(checkout_time, cart)| Checkout {
+            checkout_time: checkout_time.0,
+            cart: cart.0,
+            account: account_id,
+        })
+        .collect())
 }
 
 /// Returns the carts with which each of `accounts` stood at a checkout.

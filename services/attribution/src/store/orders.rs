@@ -16,6 +16,7 @@ use kit::{
 
 use super::{digest, money, schema::order};
 
+pub(crate) mod buyers;
 pub(crate) mod pages;
 
 /// An order as it was recorded.

@@ -3,6 +3,7 @@
 mod choosing;
 mod consistency;
 mod erasing;
+mod exporting;
 mod paging;
 mod racing;
 mod reading;

@@ -181,12 +181,15 @@ impl ChatService for ChatGrpc {
         ))
     }
 
-    type ExportPersonStream = Empty<Result<chat::ExportPersonResponse, Status>>;
+    type ExportPersonStream = persons::Export;
 
     async fn export_person(
         &self,
-        _: Request<chat::ExportPersonRequest>,
+        request: Request<chat::ExportPersonRequest>,
     ) -> Answer<Self::ExportPersonStream> {
-        unimplemented("rapport.chat.v1.ChatService/ExportPerson")
+        let (principal, request) = parts(request)?;
+        Ok(Response::new(persons::export(
+            &self.0, &principal, &request,
+        )?))
     }
 }

@@ -16,6 +16,7 @@ use kit::{
     db::{Connection, LockedDsl, Sql, StoreError},
     query,
 };
+use uuid::Uuid;
 
 use super::{
     from_column, messages,
@@ -156,6 +157,30 @@ pub(crate) async fn list_by_accounts(
         .load(c)
         .await)?;
     rows.into_iter().map(Chatroom::try_from).collect()
+}
+
+/// Returns the chatroom of a visitor account with the smallest id above `told`, if there is one.
+///
+/// # Errors
+///
+/// What the database fails with.
+pub(crate) async fn find_after(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    account_id: AccountId,
+    told: Option<ChatroomId>,
+) -> Result<Option<Chatroom>, StoreError> {
+    let told = told.unwrap_or(ChatroomId::new(Uuid::nil()));
+    let row: Option<Row> = query!(connection, |c| chatroom::table
+        .filter(chatroom::brand_id.eq(Sql(brand_id)))
+        .filter(chatroom::account_id.eq(Sql(account_id)))
+        .filter(chatroom::chatroom_id.gt(Sql(told)))
+        .order(chatroom::chatroom_id)
+        .select(Row::as_select())
+        .first(c)
+        .await
+        .optional())?;
+    row.map(Chatroom::try_from).transpose()
 }
 
 /// Returns the chatrooms of some visitor accounts with one Member.

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use domain::id::AccountId;
-use futures_util::stream::BoxStream;
 use kit::{convert::field, error::CallError};
 use rapport_proto::identity::v1::{self as proto, account_service_server::AccountService};
 use tonic::{Request, Response, Status};
 
-use super::{open, own_brand, write};
+use super::{export, open, own_brand, write};
 use crate::{
     app::App,
     convert::{WirePlace, account},
@@ -163,12 +162,16 @@ impl AccountService for AccountRpc {
         unimplemented_method!("GetErasure")
     }
 
-    type ExportAccountStream = BoxStream<'static, Result<proto::ExportAccountResponse, Status>>;
+    type ExportAccountStream = export::Export;
 
     async fn export_account(
         &self,
-        _request: Request<proto::ExportAccountRequest>,
+        request: Request<proto::ExportAccountRequest>,
     ) -> Result<Response<Self::ExportAccountStream>, Status> {
-        unimplemented_method!("ExportAccount")
+        let (principal, request) = open(request)?;
+        let account_id =
+            field("account_id", request.account_id.parse()).map_err(IdentityError::from)?;
+        let told = export::export(&self.app, &principal, account_id).await?;
+        Ok(Response::new(told))
     }
 }

@@ -88,6 +88,26 @@ pub(crate) async fn update(
     Ok(())
 }
 
+/// Returns the ids of the next `limit` sessions of an account, open or ended, behind `after`.
+pub(crate) async fn list_ids(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    account_id: AccountId,
+    after: SessionId,
+    limit: i64,
+) -> Result<Vec<SessionId>, StoreError> {
+    let ids: Vec<Sql<SessionId>> = query!(connection, |c| session::table
+        .filter(session::brand_id.eq(Sql(brand_id)))
+        .filter(session::account_id.eq(Sql(account_id)))
+        .filter(session::session_id.gt(Sql(after)))
+        .order(session::session_id)
+        .limit(limit)
+        .select(session::session_id)
+        .load(c)
+        .await)?;
+    Ok(ids.into_iter().map(|id| id.0).collect())
+}
+
 /// Ends all open sessions of an owner, and returns their ids.
 pub(crate) async fn end_all(
     connection: &mut Connection,

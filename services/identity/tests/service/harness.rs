@@ -7,7 +7,7 @@ use hmac::{Hmac, Mac};
 use identity::Service;
 use kit::{
     clock::Clock,
-    config::{Secrets, ServiceConfig},
+    config::{Peers, Secrets, ServiceConfig},
     db::DatabaseUrl,
     limit::LimitConfig,
     secret::{EmailDigestKey, Key, SealingKey},
@@ -41,11 +41,18 @@ pub(crate) fn secrets() -> Secrets {
     }
 }
 
+/// An address at which nobody listens.
+const NOBODY: &str = "http://127.0.0.1:1";
+
 pub(crate) fn config(database: &DatabaseUrl, secrets: Secrets) -> ServiceConfig {
     ServiceConfig {
         listen: Listen::anywhere(),
         database: database.clone(),
-        peers: Default::default(),
+        peers: Peers {
+            identity: NOBODY.to_owned(),
+            chat: NOBODY.to_owned(),
+            attribution: NOBODY.to_owned(),
+        },
         secrets,
         clock: Clock::system(),
         identity_silence_limit: Duration::from_secs(30),

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod audit;
+mod export;
 mod harness;
 mod input;
 mod key_host;

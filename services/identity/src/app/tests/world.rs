@@ -33,8 +33,8 @@ use uuid::Uuid;
 
 use crate::{
     app::{
-        Actor, App, BrandChange, KeyMaterial, NewAssertionKey, NewTemporarySession, SignInCommand,
-        SignInResult, Write, temporary_sessions::StartedSession,
+        Actor, App, BrandChange, KeyMaterial, NewAssertionKey, NewTemporarySession, Outward, Peers,
+        SignInCommand, SignInResult, Write, temporary_sessions::StartedSession,
     },
     assertion::{PresentedAssertion, Reach},
     convert,
@@ -90,6 +90,20 @@ pub(crate) fn start_time() -> DateTime<Utc> {
     DateTime::from_timestamp(1_767_225_600, 0).unwrap()
 }
 
+/// Peers that do not answer, and key sets anywhere.
+fn nobody() -> Outward {
+    let nobody = "http://127.0.0.1:1".to_owned();
+    let peers = kit::config::Peers {
+        identity: nobody.clone(),
+        chat: nobody.clone(),
+        attribution: nobody,
+    };
+    Outward {
+        key_reach: Reach::Anywhere,
+        peers: Peers::new(&peers, &"suite".into()).unwrap(),
+    }
+}
+
 impl World {
     pub(crate) async fn new(engine: TestEngine) -> Self {
         let database = TestDatabase::create(engine).await;
@@ -107,7 +121,7 @@ impl World {
             digest_key,
             signer,
             Limits::new(&LimitConfig::off(), &clock),
-            Reach::Anywhere,
+            nobody(),
         );
         let world = Self {
             app: Arc::new(app),
