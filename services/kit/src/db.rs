@@ -21,6 +21,7 @@ pub(crate) mod schema;
 mod sqlite;
 #[cfg(test)]
 mod tests;
+mod text;
 mod types;
 
 use std::{
@@ -37,6 +38,7 @@ use tokio::sync::watch;
 
 pub use error::{StoreError, TxError};
 pub use sqlite::SqliteConnection;
+pub use text::PgText;
 pub use types::{DbText, DbTime, DbUuid, Locked, LockedDsl, Sql};
 
 /// The migrations of a service, for each engine: the tables that every service has, then its own.

@@ -13,7 +13,10 @@
 use std::{fmt, str::FromStr, time::Duration};
 
 use chrono::{DateTime, Utc};
-use diesel::{OptionalExtension, QueryableByName};
+use diesel::{
+    ExpressionMethods, OptionalExtension, QueryableByName,
+    sql_types::{Array, Binary},
+};
 use diesel_async::RunQueryDsl;
 use domain::id::{BrandId, EventId};
 use prost::Message;
@@ -24,8 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     convert,
-    db::{Connection, Db, Sql, StoreError, schema::event_log},
-    query,
+    db::{Connection, Db, DbText, DbTime, DbUuid, PgText, Sql, StoreError, schema::event_log},
 };
 
 /// How long a reader waits for a commit of another process before it looks again.
@@ -97,12 +99,11 @@ pub enum Start {
     After(Position),
 }
 
-#[derive(diesel::Insertable)]
-#[diesel(table_name = event_log)]
+/// What the log keeps of an event beside its place.
 struct NewRow {
-    event_id: Sql<EventId>,
-    brand_id: Sql<BrandId>,
-    create_time: Sql<DateTime<Utc>>,
+    event_id: EventId,
+    brand_id: BrandId,
+    create_time: DateTime<Utc>,
     event: Vec<u8>,
 }
 
@@ -124,27 +125,68 @@ struct Name {
     name: String,
 }
 
-/// Appends events to the log, in the transaction of `connection`.
+/// Appends events to the log, in the transaction of `connection`; on PostgreSQL by one statement.
 ///
 /// # Errors
 ///
 /// [`StoreError::Corrupt`] when an event lacks its id, Brand or time, a bug of the caller.
 pub async fn append(connection: &mut Connection, events: &[Event]) -> Result<(), StoreError> {
-    for event in events {
-        let row = new_row(event).ok_or(StoreError::Corrupt { what: "event" })?;
-        query!(connection, |c| diesel::insert_into(event_log::table)
-            .values(&row)
-            .execute(c)
-            .await)?;
+    if events.is_empty() {
+        return Ok(());
+    }
+    match connection {
+        Connection::Postgres(c) => {
+            insertion(events)?.execute(c).await?;
+        }
+        Connection::Sqlite(c) => {
+            for row in new_rows(events)? {
+                diesel::insert_into(event_log::table)
+                    .values((
+                        event_log::event_id.eq(Sql(row.event_id)),
+                        event_log::brand_id.eq(Sql(&row.brand_id)),
+                        event_log::create_time.eq(Sql(row.create_time)),
+                        event_log::event.eq(&row.event),
+                    ))
+                    .execute(c)
+                    .await?;
+            }
+        }
     }
     Ok(())
 }
 
+/// Returns the statement with which [`append`] writes on PostgreSQL, for a caller who sends it along
+/// with statements of his own.
+///
+/// # Errors
+///
+/// As [`append`].
+pub fn insertion(events: &[Event]) -> Result<PgText<'static>, StoreError> {
+    let rows = new_rows(events)?;
+    let event_ids: Vec<_> = rows.iter().map(|row| Sql(row.event_id)).collect();
+    let brand_ids: Vec<_> = rows.iter().map(|row| Sql(row.brand_id.clone())).collect();
+    let times: Vec<_> = rows.iter().map(|row| Sql(row.create_time)).collect();
+    let encoded: Vec<_> = rows.into_iter().map(|row| row.event).collect();
+    Ok(PgText::new(
+        "INSERT INTO event_log (event_id, brand_id, create_time, event) \
+         SELECT * FROM unnest(?, ?, ?, ?)",
+    )
+    .bind::<Array<DbUuid>, _>(event_ids)
+    .bind::<Array<DbText>, _>(brand_ids)
+    .bind::<Array<DbTime>, _>(times)
+    .bind::<Array<Binary>, _>(encoded))
+}
+
+fn new_rows(events: &[Event]) -> Result<Vec<NewRow>, StoreError> {
+    let rows: Option<Vec<NewRow>> = events.iter().map(new_row).collect();
+    rows.ok_or(StoreError::Corrupt { what: "event" })
+}
+
 fn new_row(event: &Event) -> Option<NewRow> {
     Some(NewRow {
-        event_id: Sql(event.event_id.parse().ok()?),
-        brand_id: Sql(event.brand_id.parse().ok()?),
-        create_time: Sql(convert::instant(event.event_time.as_ref()?)?),
+        event_id: event.event_id.parse().ok()?,
+        brand_id: event.brand_id.parse().ok()?,
+        create_time: convert::instant(event.event_time.as_ref()?)?,
         event: event.encode_to_vec(),
     })
 }

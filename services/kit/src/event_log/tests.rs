@@ -7,7 +7,10 @@ use std::collections::BTreeSet;
 use futures_util::{StreamExt, future::join_all};
 
 use super::*;
-use crate::testing::{self, TestEngine, append, event};
+use crate::{
+    query,
+    testing::{self, TestEngine, append, event},
+};
 
 type Reader = ReceiverStream<Result<Batch, StoreError>>;
 
