@@ -4,6 +4,8 @@
 //! Nothing here knows the wire or SQL. Clock and ids are read before a transaction begins and
 //! handed in, since its body may run more than once.
 
+mod append;
+mod appender;
 mod caller;
 pub(crate) mod erase_person;
 mod export_person;
@@ -30,6 +32,7 @@ use rapport_proto::identity::v1::link_service_client::LinkServiceClient;
 
 use crate::error::ChatError;
 
+pub(crate) use appender::Appender;
 pub(crate) use caller::{Caller, Party};
 pub(crate) use erase_person::ErasePerson;
 pub(crate) use export_person::Exported;
@@ -51,6 +54,8 @@ pub(crate) struct App {
     pub ids: Ids,
     /// Who is asked where the directory is behind.
     pub identity: LinkServiceClient<SuiteChannel>,
+    /// Where messages are handed in.
+    pub appender: Appender,
 }
 
 impl App {

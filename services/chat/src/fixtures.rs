@@ -1,7 +1,7 @@
 //! A world for tests: chat's database on one engine, two Brands, a clock that stands still, and
 //! facts of identity made up and applied as its events would be.
 
-use std::{future::Future, pin::pin};
+use std::{future::Future, pin::pin, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::id::{AccountId, BrandId, ChatroomId, KeyId, LinkId, MemberId, MessageId};
@@ -29,8 +29,8 @@ use uuid::Uuid;
 
 use crate::{
     app::{
-        App, ArchivedFilter, Caller, ChatroomView, ErasePerson, ListChatrooms, ListMessages,
-        MessageOrder, OpenDirect, Party, SendMessage,
+        App, Appender, ArchivedFilter, Caller, ChatroomView, ErasePerson, ListChatrooms,
+        ListMessages, MessageOrder, OpenDirect, Party, SendMessage,
     },
     content::Content,
     error::ChatError,
@@ -44,7 +44,7 @@ pub(crate) struct World {
     pub(crate) app: App,
     pub(crate) clock: Clock,
     pub(crate) brand_id: BrandId,
-    _database: TestDatabase,
+    database: Arc<TestDatabase>,
 }
 
 /// Runs a test on each engine, in a world of its own.
@@ -150,6 +150,7 @@ impl World {
         let credential = Bearer::new(&"secret".into()).unwrap();
         let channel = server::channel(uri).unwrap();
         let app = App {
+            appender: Appender::new(&db),
             db,
             clock: clock.clone(),
             ids: Ids::new(clock.clone()),
@@ -159,8 +160,27 @@ impl World {
             app,
             clock,
             brand_id: brand("shop"),
-            _database: database,
+            database: Arc::new(database),
         }
+    }
+
+    /// The same world, in which another Brand acts.
+    pub(crate) fn as_brand(&self, brand_id: BrandId) -> Self {
+        Self {
+            app: self.app.clone(),
+            clock: self.clock.clone(),
+            brand_id,
+            database: Arc::clone(&self.database),
+        }
+    }
+
+    /// The same world, served by another replica.
+    pub(crate) async fn replica(&self) -> Self {
+        let db = self.database.open(crate::migrations()).await;
+        let mut replica = self.as_brand(self.brand_id.clone());
+        replica.app.appender = Appender::new(&db);
+        replica.app.db = db;
+        replica
     }
 
     pub(crate) fn db(&self) -> &Db {

@@ -31,7 +31,7 @@ use tokio::sync::Notify;
 use tonic::service::Routes;
 
 use crate::{
-    app::{App, erase_person},
+    app::{App, Appender, erase_person},
     error::DOMAIN,
     grpc::{ChatGrpc, MessageEventGrpc},
 };
@@ -115,6 +115,7 @@ impl Service {
         };
         let ids = Ids::new(clock.clone());
         let app = App {
+            appender: Appender::new(&db),
             db,
             clock,
             ids,

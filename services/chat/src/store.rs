@@ -4,10 +4,11 @@
 //! on either engine, and says its query once.
 
 pub(crate) mod account_erasures;
+pub(crate) mod appending;
 pub(crate) mod chatrooms;
 pub(crate) mod messages;
 pub(crate) mod moments;
-mod schema;
+pub(crate) mod schema;
 
 use kit::db::StoreError;
 

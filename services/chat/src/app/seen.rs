@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 use domain::{
     id::{AccountId, BrandId, ChatroomId},
-    person::Person,
+    person::{Links, Person},
 };
 use kit::{db::Connection, directory::links};
 
@@ -45,14 +45,29 @@ pub(super) async fn sees(
     party: Party,
     chatroom: &Chatroom,
 ) -> Result<bool, ChatError> {
+    let links = match foreign_ends(party, chatroom) {
+        Some(ends) => links::list_by_temporaries(connection, brand_id, &ends).await?,
+        None => Links::default(),
+    };
+    Ok(sees_through(&links, party, chatroom))
+}
+
+/// Returns the two accounts between which a link decides whether the party sees the chatroom; none
+/// in the common case, since what is his own he always sees.
+pub(super) fn foreign_ends(party: Party, chatroom: &Chatroom) -> Option<[AccountId; 2]> {
     match party {
-        Party::Member(member_id) => Ok(chatroom.member_id == member_id),
-        Party::Service(_) => Ok(true),
-        // The common case, without asking for links: what is his own he always sees.
-        Party::Temporary(own) | Party::Person(own) if chatroom.account_id == own => Ok(true),
-        Party::Temporary(_) | Party::Person(_) => Ok(person(connection, brand_id, party)
-            .await?
-            .is_some_and(|person| person.accounts.contains(&chatroom.account_id))),
+        Party::Person(own) if own != chatroom.account_id => Some([own, chatroom.account_id]),
+        Party::Temporary(_) | Party::Person(_) | Party::Member(_) | Party::Service(_) => None,
+    }
+}
+
+/// As [`sees`], where `links` are those of which one of [`foreign_ends`] is the temporary account.
+pub(super) fn sees_through(links: &Links, party: Party, chatroom: &Chatroom) -> bool {
+    match party {
+        Party::Member(member_id) => chatroom.member_id == member_id,
+        Party::Service(_) => true,
+        Party::Temporary(own) => chatroom.account_id == own,
+        Party::Person(own) => links.seen_by(own).accounts.contains(&chatroom.account_id),
     }
 }
 

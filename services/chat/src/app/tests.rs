@@ -1,5 +1,6 @@
 //! The use cases on both engines, rule by rule.
 
+mod batching;
 mod choosing;
 mod consistency;
 mod erasing;
@@ -8,4 +9,5 @@ mod paging;
 mod racing;
 mod reading;
 mod sending;
+mod storm;
 mod visibility;

@@ -6,6 +6,8 @@ use chrono::{DateTime, Utc};
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, JoinOnDsl, OptionalExtension, QueryDsl, Queryable,
     Selectable, SelectableHelper,
+    dsl::{AsSelect, SqlTypeOf},
+    pg::Pg,
 };
 use diesel_async::RunQueryDsl;
 use domain::{
@@ -39,7 +41,7 @@ pub(crate) struct WithLast {
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = chatroom)]
-struct Row {
+pub(super) struct Row {
     chatroom_id: Sql<ChatroomId>,
     account_id: Sql<AccountId>,
     member_id: Sql<MemberId>,
@@ -53,6 +55,9 @@ struct Row {
     member_read_sequence: i64,
     member_unread_count: i64,
 }
+
+/// The SQL types of a [`Row`].
+pub(super) type Columns = SqlTypeOf<AsSelect<Row, Pg>>;
 
 type RowWithLast = (Row, Option<messages::Row>);
 
@@ -239,27 +244,22 @@ pub(crate) async fn insert(
     Ok(())
 }
 
-/// Inserts a message and moves its chatroom: `after` is the chatroom with it.
-///
-/// This is the seam for the write path to come: the two rows, for one message or many, as one
-/// statement.
+/// Moves a chatroom behind its newest message, which `after` is the chatroom with.
 ///
 /// # Errors
 ///
 /// What the database fails with; the caller has locked the chatroom.
-pub(crate) async fn append(
+pub(super) async fn update_last(
     connection: &mut Connection,
     brand_id: &BrandId,
     after: &Chatroom,
-    new: &Message,
 ) -> Result<(), StoreError> {
-    messages::insert(connection, brand_id, new).await?;
     query!(connection, |c| diesel::update(
         chatroom::table.find((Sql(brand_id), Sql(after.id)))
     )
     .set((
-        chatroom::last_sequence.eq(to_column(new.place.sequence)),
-        chatroom::last_message_time.eq(Sql(new.place.message_time)),
+        chatroom::last_sequence.eq(to_column(after.last_sequence())),
+        chatroom::last_message_time.eq(after.last.map(|last| Sql(last.message_time))),
         chatroom::last_transaction_id.eq(CurrentTransaction),
         chatroom::visitor_first_time.eq(after.visitor_first_time.map(Sql)),
         chatroom::member_first_time.eq(after.member_first_time.map(Sql)),

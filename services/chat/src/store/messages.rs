@@ -8,6 +8,8 @@ use chrono::{DateTime, Utc};
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, Queryable, Selectable,
     SelectableHelper,
+    dsl::{AsSelect, SqlTypeOf},
+    pg::Pg,
 };
 use diesel_async::RunQueryDsl;
 use domain::{
@@ -48,6 +50,9 @@ pub(super) struct Row {
     content: Option<Vec<u8>>,
     erase_time: Option<Sql<DateTime<Utc>>>,
 }
+
+/// The SQL types of an `Option<Row>`.
+pub(super) type OptionalColumns = SqlTypeOf<AsSelect<Option<Row>, Pg>>;
 
 impl TryFrom<Row> for Message {
     type Error = StoreError;
@@ -205,7 +210,7 @@ pub(crate) async fn clear(
     Ok(Some((count, from_column("message.sequence", last)?)))
 }
 
-/// Inserts a message.
+/// Inserts a message; many at once are [`appending`](super::appending)'s.
 ///
 /// # Errors
 ///

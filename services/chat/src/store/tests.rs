@@ -5,6 +5,8 @@ mod messages;
 mod migrations;
 mod moments;
 
+use std::collections::BTreeMap;
+
 use domain::{
     id::{BrandId, ChatroomId},
     message::{MessageKind, MessageOrigin, Place},
@@ -13,7 +15,10 @@ use kit::db::{Connection, StoreError};
 use rapport_proto::chat::v1::MessageContent;
 use uuid::Uuid;
 
-use super::chatrooms as rooms;
+use super::{
+    appending::{self, Batch},
+    chatrooms as rooms,
+};
 use crate::{
     events,
     fixtures::{World, account, at, brand, member, new_id, text},
@@ -76,8 +81,12 @@ async fn run(
             events::chatroom_opened(new_id(), brand_id, "", new)
         }
         Write::Append(after, new) => {
-            rooms::append(connection, brand_id, after, new).await?;
-            events::message_sent(new_id(), brand_id, after, new)
+            let batch = Batch {
+                messages: vec![(brand_id.clone(), new.clone())],
+                chatrooms: BTreeMap::from([((brand_id.clone(), after.id), after.clone())]),
+                events: vec![events::message_sent(new_id(), brand_id, after, new)],
+            };
+            return appending::write(connection, &batch).await;
         }
     };
     kit::event_log::append(connection, &[event]).await

@@ -187,6 +187,23 @@ proptest! {
     }
 
     #[test]
+    fn whether_one_sees_the_other_is_told_by_the_links_of_the_two_alone(
+        facts in vec(any_link(), 0..8),
+        one in select(vec![1_u128, 2, 10, 11, 12]),
+        other in select(vec![1_u128, 2, 10, 11, 12]),
+    ) {
+        let all = Links::from_iter(facts);
+        let (one, other) = (account(one), account(other));
+        let of_the_two = |link: &&Link| [one, other].contains(&link.temporary);
+        let few = Links::from_iter(all.iter().filter(of_the_two).copied());
+        // SPEC 21: what the write path of chat loads is enough.
+        prop_assert_eq!(
+            few.seen_by(one).accounts.contains(&other),
+            all.seen_by(one).accounts.contains(&other)
+        );
+    }
+
+    #[test]
     fn persons_partition_the_accounts(
         facts in vec(any_link(), 0..8),
         number in 1_u128..14,

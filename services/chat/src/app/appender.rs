@@ -1,0 +1,160 @@
+//! One commit for all who write at once.
+//!
+//! Calls that arrive while a commit is under way go into the next one together, in the order in
+//! which they came. Who comes alone waits for nobody. A call whose sender goes away is carried out
+//! all the same; each is answered after the commit that holds its message.
+//!
+//! Where a batch cannot be written it is halved until the one call that is at fault stands alone.
+//! Where the database was lost the batch is written once more, since nobody knows whether it had
+//! been committed: what had been is then found by its message ids (SPEC 29).
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    ops::Range,
+    sync::Arc,
+    time::Duration,
+};
+
+use kit::{
+    db::{Db, StoreError, TxError},
+    error::CallError,
+};
+use tokio::sync::{
+    mpsc::{self, error::TrySendError},
+    oneshot,
+};
+
+use super::append::{self, Appended, Draft};
+use crate::error::ChatError;
+
+/// How many batches may be under way at once. A chatroom's calls all take the same lane, so they
+/// keep their order, and two lanes of a process never wait for each other.
+const LANES: usize = 2;
+/// Bounds how long the first caller of a batch waits for the last.
+const BATCH_LENGTH: usize = 256;
+/// How many calls may wait in a lane: some batches, a fraction of a second. Beyond that it is
+/// kinder to refuse.
+const QUEUE_LENGTH: usize = 1_024;
+/// When a refused caller may try again.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+
+/// What became of a draft.
+type Answer = Result<Appended, ChatError>;
+
+struct Call {
+    draft: Arc<Draft>,
+    answer: oneshot::Sender<Answer>,
+}
+
+/// Where messages are handed in to be written; clones share it.
+#[derive(Clone)]
+pub(crate) struct Appender {
+    lanes: Arc<[mpsc::Sender<Call>]>,
+    hasher: RandomState,
+}
+
+impl Appender {
+    /// Returns an appender for `db`; its tasks end with its last clone.
+    pub(crate) fn new(db: &Db) -> Self {
+        let lane = |_| {
+            let (sender, calls) = mpsc::channel(QUEUE_LENGTH);
+            tokio::spawn(write_batches(db.clone(), calls));
+            sender
+        };
+        Self {
+            lanes: (0..LANES).map(lane).collect(),
+            hasher: RandomState::new(),
+        }
+    }
+
+    /// Decides and writes a draft together with those of others.
+    ///
+    /// # Errors
+    ///
+    /// The refusals of [`append`]; [`CallError::RateLimited`] when too many wait already; what the
+    /// database fails with.
+    pub(super) async fn append(&self, draft: Arc<Draft>) -> Answer {
+        let hash = self.hasher.hash_one(draft.command.chatroom_id);
+        let (sender, receiver) = oneshot::channel();
+        let call = Call {
+            draft,
+            answer: sender,
+        };
+        // Which bits of the hash are kept does not matter.
+        match self.lanes[hash as usize % LANES].try_send(call) {
+            Ok(()) => receiver.await.unwrap_or_else(|_| Err(lost().into())),
+            Err(TrySendError::Full(_)) => Err(CallError::RateLimited {
+                retry_delay: RETRY_DELAY,
+            }
+            .into()),
+            Err(TrySendError::Closed(_)) => Err(lost().into()),
+        }
+    }
+}
+
+fn lost() -> StoreError {
+    StoreError::Unavailable("the message may not have been written".into())
+}
+
+async fn write_batches(db: Db, mut calls: mpsc::Receiver<Call>) {
+    let mut taken = Vec::with_capacity(BATCH_LENGTH);
+    while calls.recv_many(&mut taken, BATCH_LENGTH).await > 0 {
+        let (drafts, senders): (Vec<_>, Vec<_>) = taken
+            .drain(..)
+            .map(|call| (call.draft, call.answer))
+            .unzip();
+        let answers = write(&db, drafts.into()).await;
+        for (sender, answer) in senders.into_iter().zip(answers) {
+            // He may have gone away; his message is written all the same.
+            let _ = sender.send(answer);
+        }
+    }
+}
+
+/// Writes a batch and returns the answers in its order.
+pub(super) async fn write(db: &Db, drafts: Arc<[Arc<Draft>]>) -> Vec<Answer> {
+    let mut answers = Vec::with_capacity(drafts.len());
+    // What is left to write, the next at the end.
+    let mut ranges = vec![0..drafts.len()];
+    while let Some(range) = ranges.pop() {
+        let mut written = write_range(db, &drafts, &range).await;
+        if written.as_ref().is_err_and(is_lost) {
+            written = write_range(db, &drafts, &range).await;
+        }
+        match written {
+            Ok(more) => answers.extend(more),
+            Err(error) if is_lost(&error) => {
+                // One answer tells the log why.
+                answers.push(Err(error));
+                answers.extend(range.skip(1).map(|_| Err(lost().into())));
+            }
+            Err(error) if range.len() == 1 => answers.push(Err(error)),
+            Err(_) => {
+                let middle = range.start + range.len() / 2;
+                ranges.push(middle..range.end);
+                ranges.push(range.start..middle);
+            }
+        }
+    }
+    answers
+}
+
+async fn write_range(
+    db: &Db,
+    drafts: &Arc<[Arc<Draft>]>,
+    range: &Range<usize>,
+) -> Result<Vec<Answer>, ChatError> {
+    let input = (Arc::clone(drafts), range.clone());
+    db.run_locked_tx("append_messages", input, |connection, (drafts, range)| {
+        Box::pin(append::append(connection, &drafts[range.clone()]))
+    })
+    .await
+}
+
+/// Returns whether the database failed, whatever was asked of it.
+fn is_lost(error: &ChatError) -> bool {
+    matches!(
+        error.store_error(),
+        Some(StoreError::Unavailable(_) | StoreError::Conflict(_))
+    )
+}
