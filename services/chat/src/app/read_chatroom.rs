@@ -27,7 +27,8 @@ impl App {
         view::view(&mut connection, brand_id, party.side(), found).await
     }
 
-    /// Returns the chatroom in which the caller goes on after the sign-in that settled `temporary`.
+    /// Returns the chatroom in which the caller goes on after a sign-in: the one that settled
+    /// `temporary`, or one without a temporary account, after which it is his own.
     ///
     /// # Errors
     ///
@@ -38,7 +39,7 @@ impl App {
     pub(crate) async fn resume_chatroom(
         &self,
         caller: &Caller,
-        temporary: AccountId,
+        temporary: Option<AccountId>,
     ) -> Result<ChatroomView, ChatError> {
         self.catch_up(caller).await?;
         let mut connection = self.db.read().await?;
@@ -54,6 +55,7 @@ impl App {
         let accounts: Vec<AccountId> = person.accounts.iter().copied().collect();
         let theirs = chatrooms::list_by_accounts(&mut connection, brand_id, &accounts).await?;
         let summaries: Vec<_> = theirs.iter().map(|chatroom| chatroom.summary()).collect();
+        let temporary = temporary.unwrap_or(person.root);
         let resumed = decide_resumed_chatroom(&person, temporary, &summaries)
             .ok_or(ChatError::NothingToResume)?;
         let found = seen::find(&mut connection, brand_id, party, resumed).await?;

@@ -39,7 +39,10 @@ pub(super) async fn resume(
     request: chat::ResumeChatroomRequest,
 ) -> Result<chat::ResumeChatroomResponse, ChatError> {
     let caller = caller::visitor(&principal, &request.account_id, &request.consistency_token)?;
-    let temporary = field("temporary_account_id", request.temporary_account_id.parse())?;
+    let temporary = match request.temporary_account_id.as_str() {
+        "" => None,
+        id => Some(field("temporary_account_id", id.parse())?),
+    };
     let view = app.resume_chatroom(&caller, temporary).await?;
     Ok(chat::ResumeChatroomResponse {
         chatroom: Some(view.into()),

@@ -10,7 +10,8 @@ use crate::{
 };
 
 async fn resumed(world: &World, caller: &Caller, temporary: u128) -> Option<ChatroomId> {
-    match world.app.resume_chatroom(caller, account(temporary)).await {
+    let temporary = Some(account(temporary));
+    match world.app.resume_chatroom(caller, temporary).await {
         Ok(view) => Some(view.chatroom.id),
         Err(ChatError::NothingToResume) => None,
         Err(error) => panic!("{error}"),
@@ -138,6 +139,8 @@ async fn a_client_goes_on_where_he_was_before_he_signed_in() {
         world.say(&client, own).await;
         world.link(1, (1, 2), LinkScope::History, false).await;
         assert_eq!(resumed(&world, &client, 2).await, Some(first)); // SPEC 24
+        let without = world.app.resume_chatroom(&client, None).await.unwrap();
+        assert_eq!(without.chatroom.id, own); // case 0: there was no temporary account
         assert_eq!(world.room(&client, 1).await, own); // then SPEC 23 governs
     })
     .await;
