@@ -2,7 +2,7 @@
 //!
 //! It reaches over several tables, kit's directory of identity among them, because a round trip is
 //! what a message costs most: on PostgreSQL a batch of any size takes two between `BEGIN` and
-//! `COMMIT`, in each of which two statements travel together. SQLite answers in microseconds
+//! `COMMIT`, in each of which the statements travel together. SQLite answers in microseconds
 //! and takes the statements that the rest of the store has.
 //!
 //! It decides nothing: what the facts mean is said in `app::append`.
@@ -158,19 +158,19 @@ impl TryFrom<FactsRow> for Facts {
     }
 }
 
-/// The two statements travel together and run one after the other, in the order in which they are
-/// polled here. The second takes a snapshot of its own once the first has its locks, so it sees
-/// whatever those who held them before have committed.
+/// The statements travel together and run one after the other, in the order in which they are
+/// polled here. The last takes a snapshot of its own once the one before it has its locks, so it
+/// sees whatever those who held them before have committed.
 async fn lock_many(
     connection: &AsyncPgConnection,
     keys: &BTreeSet<&Key>,
     questions: &[Question],
 ) -> Result<Known, StoreError> {
-    let mut first = connection;
-    let mut second = connection;
-    let (rooms, facts): (Vec<(Sql<BrandId>, chatrooms::Row)>, Vec<FactsRow>) = try_join!(
-        locking(keys).load(&mut first),
-        asking(questions).load(&mut second)
+    let (mut first, mut second, mut third) = (connection, connection, connection);
+    let (_, rooms, facts): (usize, Vec<(Sql<BrandId>, chatrooms::Row)>, Vec<FactsRow>) = try_join!(
+        planning().execute(&mut first),
+        locking(keys).load(&mut second),
+        asking(questions).load(&mut third)
     )?;
     let mut locked = BTreeMap::new();
     for (brand_id, row) in rooms {
@@ -179,6 +179,15 @@ async fn lock_many(
     }
     let facts: Result<Vec<Facts>, StoreError> = facts.into_iter().map(Facts::try_from).collect();
     Ok((locked, facts?))
+}
+
+/// Lets this transaction look up rows by index alone. A connection keeps a statement's plan, and one
+/// that was made while a table was empty would read all of it for each batch once it is large.
+fn planning() -> PgText<'static> {
+    PgText::new(
+        "SELECT set_config('enable_seqscan', 'off', true), \
+         set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)",
+    )
 }
 
 fn locking(keys: &BTreeSet<&Key>) -> PgText<'static, LockedColumns> {
