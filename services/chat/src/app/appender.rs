@@ -10,6 +10,7 @@
 
 use std::{
     hash::{BuildHasher, RandomState},
+    iter,
     ops::Range,
     sync::Arc,
     time::Duration,
@@ -115,7 +116,7 @@ async fn write_batches(db: Db, mut calls: mpsc::Receiver<Call>) {
 pub(super) async fn write(db: &Db, drafts: Arc<[Arc<Draft>]>) -> Vec<Answer> {
     let mut answers = Vec::with_capacity(drafts.len());
     // What is left to write, the next at the end.
-    let mut ranges = vec![0..drafts.len()];
+    let mut ranges: Vec<Range<usize>> = iter::once(0..drafts.len()).collect();
     while let Some(range) = ranges.pop() {
         let mut written = write_range(db, &drafts, &range).await;
         if written.as_ref().is_err_and(is_lost) {

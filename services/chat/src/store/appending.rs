@@ -130,7 +130,9 @@ async fn facts_of_one(
     Ok(facts)
 }
 
-/// The rows of a lock: a Brand, then what [`chatrooms::Row`] reads.
+/// A locked chatroom, with its Brand.
+type LockedRow = (Sql<BrandId>, chatrooms::Row);
+
 type LockedColumns = (DbText, chatrooms::Columns);
 
 #[derive(Queryable)]
@@ -167,10 +169,10 @@ async fn lock_many(
     questions: &[Question],
 ) -> Result<Known, StoreError> {
     let (mut first, mut second, mut third) = (connection, connection, connection);
-    let (_, rooms, facts): (usize, Vec<(Sql<BrandId>, chatrooms::Row)>, Vec<FactsRow>) = try_join!(
+    let (_, rooms, facts) = try_join!(
         planning().execute(&mut first),
-        locking(keys).load(&mut second),
-        asking(questions).load(&mut third)
+        locking(keys).load::<LockedRow>(&mut second),
+        asking(questions).load::<FactsRow>(&mut third)
     )?;
     let mut locked = BTreeMap::new();
     for (brand_id, row) in rooms {
