@@ -1,5 +1,7 @@
 //! Why a call is refused, and how each reason is answered.
 
+use std::time::Duration;
+
 use domain::{
     id::{AccountId, ChatroomId, MemberId, MessageId},
     message::MessageKind,
@@ -70,6 +72,12 @@ pub enum ChatError {
     /// The message refers to an image that was not uploaded into the chatroom.
     #[error("there is no such image")]
     ImageNotFound,
+    /// More messages wait to be stored than may.
+    #[error("too many messages wait to be stored")]
+    Overloaded {
+        /// When to try again.
+        retry_delay: Duration,
+    },
     /// A sign-in that the caller has made cannot be seen yet (SPEC 54).
     #[error("the sign-in cannot be seen yet")]
     ConsistencyUnavailable,
@@ -118,6 +126,10 @@ impl ChatError {
                     .with("kind", kind)
             }
             Self::ImageNotFound => Refusal::new(Code::NotFound, "IMAGE_NOT_FOUND", message),
+            Self::Overloaded { retry_delay } => {
+                Refusal::new(Code::ResourceExhausted, "OVERLOADED", message)
+                    .retry_after(*retry_delay)
+            }
             Self::ConsistencyUnavailable => {
                 Refusal::new(Code::Unavailable, "CONSISTENCY_UNAVAILABLE", message)
             }
@@ -222,6 +234,9 @@ mod tests {
             later,
             Reason::ConsistencyUnavailable,
         );
+        let retry_delay = Duration::from_secs(1);
+        let overloaded = Overloaded { retry_delay };
+        check(overloaded, Code::ResourceExhausted, Reason::Overloaded);
         check(ShuttingDown, later, Reason::ShuttingDown);
         check(Call(lost), later, Reason::DatabaseUnavailable);
     }

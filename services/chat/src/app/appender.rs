@@ -16,10 +16,7 @@ use std::{
     time::Duration,
 };
 
-use kit::{
-    db::{Db, StoreError, TxError},
-    error::CallError,
-};
+use kit::db::{Db, StoreError, TxError};
 use tokio::sync::{
     mpsc::{self, error::TrySendError},
     oneshot,
@@ -72,7 +69,7 @@ impl Appender {
     ///
     /// # Errors
     ///
-    /// The refusals of [`append`]; [`CallError::RateLimited`] when too many wait already; what the
+    /// The refusals of [`append`]; [`ChatError::Overloaded`] when too many wait already; what the
     /// database fails with.
     pub(super) async fn append(&self, draft: Arc<Draft>) -> Answer {
         let hash = self.hasher.hash_one(draft.command.chatroom_id);
@@ -84,10 +81,9 @@ impl Appender {
         // Which bits of the hash are kept does not matter.
         match self.lanes[hash as usize % LANES].try_send(call) {
             Ok(()) => receiver.await.unwrap_or_else(|_| Err(lost().into())),
-            Err(TrySendError::Full(_)) => Err(CallError::RateLimited {
+            Err(TrySendError::Full(_)) => Err(ChatError::Overloaded {
                 retry_delay: RETRY_DELAY,
-            }
-            .into()),
+            }),
             Err(TrySendError::Closed(_)) => Err(lost().into()),
         }
     }

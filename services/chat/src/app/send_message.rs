@@ -37,7 +37,7 @@ impl App {
     /// [`ChatError::MessageKindNotAllowed`], [`ChatError::ChatroomNotFound`],
     /// [`ChatError::ImageNotFound`], [`ChatError::MessageIdReused`], [`ChatError::AccountErased`],
     /// [`ChatError::MemberDeactivated`], [`ChatError::ConsistencyUnavailable`];
-    /// [`CallError::RateLimited`](kit::error::CallError::RateLimited) when too many wait already.
+    /// [`ChatError::Overloaded`] when too many wait already.
     ///
     /// Source: SPEC 26 to 29, 32.
     pub(crate) async fn send_message(
