@@ -14,7 +14,10 @@ use rapport_proto::{
         attribution_service_client::AttributionServiceClient,
         order_service_client::OrderServiceClient,
     },
-    chat::v1::chat_service_client::ChatServiceClient,
+    chat::v1::{
+        chat_service_client::ChatServiceClient,
+        message_event_service_client::MessageEventServiceClient,
+    },
     identity::v1::{
         SignedUserData, account_service_client::AccountServiceClient,
         brand_service_client::BrandServiceClient, link_service_client::LinkServiceClient,
@@ -53,6 +56,8 @@ pub struct Caller {
     pub links: LinkServiceClient<Authorized>,
     /// Chatrooms and messages.
     pub chat: ChatServiceClient<Authorized>,
+    /// What happened in chatrooms.
+    pub message_events: MessageEventServiceClient<Authorized>,
     /// Orders.
     pub orders: OrderServiceClient<Authorized>,
     /// Attributions and ledger.
@@ -96,6 +101,7 @@ impl Channels {
             accounts: AccountServiceClient::new(with(&self.identity)),
             links: LinkServiceClient::new(with(&self.identity)),
             chat: ChatServiceClient::new(with(&self.chat)),
+            message_events: MessageEventServiceClient::new(with(&self.chat)),
             orders: OrderServiceClient::new(with(&self.attribution)),
             attributions: AttributionServiceClient::new(with(&self.attribution)),
         })
