@@ -1,6 +1,6 @@
 //! A client written by nobody here: Python's gRPC, which learns the contract by reflection.
 
-use std::process::Stdio;
+use std::{path::Path, process::Stdio};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use kit::testing::TestEngine;
@@ -12,8 +12,6 @@ use tokio::{io::AsyncWriteExt, process::Command};
 use crate::harness::TestSuite;
 
 const PYTHON: &str = "RAPPORT_TEST_PYTHON";
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/foreign/case_three.py");
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn python_plays_case_three() {
     for engine in TestEngine::ALL {
@@ -28,7 +26,7 @@ async fn python_plays_case_three() {
             "assertion_secret": BASE64_STANDARD.encode(&shop.assertion_secret),
             "widget_policy_version": WIDGET_POLICY,
         });
-        let seen = play(&setting).await;
+        let seen = run_python("case_three.py", &setting).await;
         let expected = json!({
             "outcome": "SIGN_IN_OUTCOME_KIND_LINKED",
             "visitor_chatrooms": 2,
@@ -41,11 +39,13 @@ async fn python_plays_case_three() {
     }
 }
 
-async fn play(setting: &Value) -> Value {
+/// Runs a script of `tests/foreign`, gives it a JSON document, and returns the one that it prints.
+pub(crate) async fn run_python(script: &str, setting: &Value) -> Value {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("foreign");
     let python = std::env::var(PYTHON)
         .unwrap_or_else(|_| panic!("{PYTHON} is not set: run the tests with scripts/test"));
     let mut child = Command::new(python)
-        .arg(SCRIPT)
+        .arg(folder.join(script))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .kill_on_drop(true)

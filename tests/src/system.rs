@@ -9,6 +9,7 @@ mod bad_input;
 mod completeness;
 mod exports;
 mod foreign_client;
+mod forged_assertions;
 mod harness;
 mod races;
 mod stories;
