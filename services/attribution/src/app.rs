@@ -3,6 +3,7 @@
 pub(crate) mod attributions;
 pub(crate) mod consistency;
 pub(crate) mod digest;
+pub(crate) mod erasures;
 pub(crate) mod explanations;
 pub(crate) mod export_person;
 pub(crate) mod ledger;

@@ -37,6 +37,7 @@ use rapport_proto::event::v1::{
 use crate::{
     convert,
     store::{
+        account_erasures::{self, AppliedErasure},
         brands,
         chatrooms::{self, Chatroom},
         dirty_marks::{self, NewMark, Subject},
@@ -71,7 +72,7 @@ impl Marks {
 pub(crate) fn apply_identity<'a>(
     connection: &'a mut Connection,
     batch: &'a Batch,
-    _now: DateTime<Utc>,
+    now: DateTime<Utc>,
 ) -> BoxFuture<'a, Result<(), StoreError>> {
     Box::pin(async move {
         let mut marks = Marks::default();
@@ -83,8 +84,14 @@ pub(crate) fn apply_identity<'a>(
                     marks.add(&brand_id, NewMark::new(Subject::Account(account)));
                 }
                 Some(Payload::AccountErased(erased)) => {
-                    let account = read("account_id", &erased.account_id)?;
-                    marks.add(&brand_id, NewMark::new(Subject::Account(account)));
+                    let account_id = read("account_id", &erased.account_id)?;
+                    marks.add(&brand_id, NewMark::new(Subject::Account(account_id)));
+                    let applied = AppliedErasure {
+                        account_id,
+                        erasure_id: read("erasure_id", &erased.erasure_id)?,
+                        apply_time: now,
+                    };
+                    account_erasures::keep(connection, &brand_id, applied).await?;
                 }
                 Some(Payload::LinkChanged(state)) => {
                     // Whoever looks at the one end finds the other by the link itself.

@@ -4,6 +4,7 @@
 //! either engine, and says its query once. Facts are inserted where they are not known yet, so that
 //! telling one twice is telling it once.
 
+pub(crate) mod account_erasures;
 pub(crate) mod attribution_policies;
 pub(crate) mod attributions;
 pub(crate) mod awaited_sign_ins;

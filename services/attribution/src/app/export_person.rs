@@ -15,12 +15,14 @@ use kit::{
 use super::{
     App,
     attributions::{self, AttributionView},
+    erasures,
     orders::{OrderView, find_order},
 };
 use crate::{
     error::Error,
     evaluate::facts,
     store::{
+        account_erasures::AppliedErasure,
         checkouts,
         orders::{
             self,
@@ -41,10 +43,12 @@ pub(crate) enum Exported {
     Order(OrderView),
     /// The attribution of the order before.
     Attribution(AttributionView),
+    /// That the person's erasure has been applied. Instead of all else.
+    Erased(AppliedErasure),
 }
 
 /// Tells the checkouts of `accounts`, then the orders whose buyer is one of them, each followed by
-/// its attribution, each thing once.
+/// its attribution, each thing once; of an erased person, that its erasure has been applied.
 ///
 /// An order that names the person by a weaker key is another's where a stronger key says so, and
 /// nobody's where it could be that of several (SPEC 36): it is decided here as it is for the credit.
@@ -61,6 +65,10 @@ pub(crate) async fn export_person(
     accounts: &BTreeSet<AccountId>,
     parts: &Parts<Exported>,
 ) -> Result<(), Error> {
+    if let Some(applied) = erasures::find_applied(app, brand_id, accounts).await? {
+        parts.send(Exported::Erased(applied)).await;
+        return Ok(());
+    }
     if let Some(account_id) = accounts.first() {
         directory::refresh(&app.db, &app.identity, brand_id, *account_id).await?;
     }

@@ -4,9 +4,14 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use domain::id::AccountId;
 use futures_util::{TryStreamExt, stream::BoxStream};
-use kit::{access::principal, convert::field, error::CallError, parts};
+use kit::{
+    access::principal,
+    convert::{field, timestamp},
+    error::CallError,
+    parts,
+};
 use rapport_proto::attribution::v1::{
-    ExportPersonRequest, ExportPersonResponse, export_person_response::Record,
+    ErasureApplied, ExportPersonRequest, ExportPersonResponse, export_person_response::Record,
 };
 use tonic::{Request, Status};
 
@@ -56,5 +61,9 @@ fn record(one: &Exported) -> Record {
         Exported::Checkout(checkout) => Record::Checkout(convert::checkout(checkout)),
         Exported::Order(view) => Record::Order(convert::order(view)),
         Exported::Attribution(view) => Record::Attribution(convert::attribution::attribution(view)),
+        Exported::Erased(applied) => Record::ErasureApplied(ErasureApplied {
+            erasure_id: applied.erasure_id.to_string(),
+            apply_time: Some(timestamp(applied.apply_time)),
+        }),
     }
 }

@@ -212,5 +212,16 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use kit::db::{DbText, DbTime, DbUuid};
+
+    account_erasure (brand_id, account_id) {
+        brand_id -> DbText,
+        account_id -> DbUuid,
+        erasure_id -> DbUuid,
+        apply_time -> DbTime,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(attribution, order);
 diesel::allow_tables_to_appear_in_same_query!(checkout, order);

@@ -16,9 +16,12 @@ use super::{
     outcome,
 };
 use crate::{
-    app::explanations::{
-        self,
-        buyer_keys::{Attempt, AttemptResult},
+    app::{
+        erasures::find_applied,
+        explanations::{
+            self,
+            buyer_keys::{Attempt, AttemptResult},
+        },
     },
     error::Error,
 };
@@ -335,6 +338,29 @@ async fn who_buys_from_himself_earns_nothing() {
         world.settle().await;
         assert_eq!(world.outcome("o").await, Some(Outcome::Conversation));
         assert_eq!(world.entries().await, [450, -450, 450]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erasure_is_applied_when_all_accounts_of_the_person_are_erased() {
+    for engine in TestEngine::ALL {
+        let world = case_3(engine).await;
+        let person = [account(CLIENT), account(TEMPORARY)].into();
+        let applied = async || {
+            let found = find_applied(&world.app, &world.brand, &person).await;
+            found.unwrap().map(|applied| applied.apply_time)
+        };
+        assert_eq!(applied().await, None);
+        let client = events::erased(account(CLIENT), "ann", minute(5));
+        world.hear_identity([client.clone()]).await;
+        assert_eq!(applied().await, None);
+        let temporary = events::erased(account(TEMPORARY), "", minute(5));
+        world.hear_identity([temporary.clone()]).await;
+        let first = applied().await;
+        assert!(first.is_some()); // SPEC 55
+        world.clock.advance(TimeDelta::hours(1));
+        world.hear_identity([client, temporary]).await;
+        assert_eq!(applied().await, first);
     }
 }
 
