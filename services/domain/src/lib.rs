@@ -32,6 +32,7 @@ pub mod buyer;
 pub mod chatroom;
 pub mod email;
 pub mod evidence;
+pub mod expiry;
 pub mod id;
 pub mod instant;
 pub mod label;

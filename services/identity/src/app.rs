@@ -9,6 +9,7 @@ mod api_keys;
 mod assertion_keys;
 mod audit_entries;
 mod brands;
+mod erasures;
 mod export_account;
 mod journal;
 mod lanes;
@@ -35,6 +36,7 @@ use kit::{
     secret::{EmailDigestKey, SealingKey},
 };
 use rapport_proto::access::v1::Caller;
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::{
@@ -49,6 +51,7 @@ pub(crate) use accounts::{AccountChange, AccountFilter, EmailChange, ShownAccoun
 pub(crate) use api_keys::{MadeApiKey, NewApiKey};
 pub(crate) use assertion_keys::{KeyMaterial, MadeAssertionKey, NewAssertionKey};
 pub(crate) use brands::{BrandChange, BrandWithPolicy};
+pub(crate) use erasures::{DoneBy, ErasedPerson};
 pub(crate) use export_account::Exported;
 pub(crate) use members::{MemberChange, MemberWithCustomers, NewMember, OwnCustomer};
 pub(crate) use peers::{Outward, Peers};
@@ -68,6 +71,8 @@ pub(crate) struct App {
     published_keys: PublishedKeys,
     lanes: lanes::Lanes,
     limits: Limits,
+    /// Told when an erasure is begun.
+    erasing: Notify,
     peers: Peers,
 }
 
@@ -78,6 +83,13 @@ pub(crate) struct Actor {
     pub(crate) caller: Caller,
     /// Which one, where there is one to name.
     pub(crate) id: Option<Uuid>,
+}
+
+impl Actor {
+    /// Returns the suite itself, which finishes what somebody or the passing of time has begun.
+    pub(crate) fn suite() -> Self {
+        Self::from(&Principal::Suite)
+    }
 }
 
 impl From<&Principal> for Actor {
@@ -118,12 +130,8 @@ pub(crate) struct Stamp {
     actor: Actor,
     request_id: Option<RequestId>,
     now: DateTime<Utc>,
-    ids: [Uuid; Stamp::IDS],
-}
-
-impl Stamp {
-    /// More than the events and audit entries of any one use case.
-    const IDS: usize = 12;
+    /// The first of them; the others follow it.
+    first_id: Uuid,
 }
 
 impl App {
@@ -146,6 +154,7 @@ impl App {
             published_keys: PublishedKeys::new(outward.key_reach),
             lanes: lanes::Lanes::default(),
             limits,
+            erasing: Notify::new(),
             peers: outward.peers,
         }
     }
@@ -170,6 +179,11 @@ impl App {
         &self.db
     }
 
+    /// Returns the other services.
+    pub(crate) fn peers(&self) -> &Peers {
+        &self.peers
+    }
+
     /// Returns the present.
     pub(crate) fn now(&self) -> DateTime<Utc> {
         self.clock.now()
@@ -181,7 +195,7 @@ impl App {
             actor,
             request_id,
             now: self.clock.now(),
-            ids: std::array::from_fn(|_| self.ids.next()),
+            first_id: self.ids.next(),
         }
     }
 

@@ -3,6 +3,7 @@
 pub(crate) mod account;
 pub(crate) mod audit_entry;
 pub(crate) mod brand;
+pub(crate) mod erasure;
 pub(crate) mod event;
 pub(crate) mod key;
 pub(crate) mod link;

@@ -103,6 +103,9 @@ pub(crate) enum IdentityError {
     /// The id is that of an upgraded account, and an upgrade is final (SPEC 16).
     #[error("an upgrade cannot be revoked")]
     UpgradeNotRevocable,
+    /// No such erasure in the Brand.
+    #[error("there is no such erasure")]
+    ErasureNotFound,
     /// The position is not one of identity's log.
     #[error("resume_position is not one that this method gave")]
     ResumePositionInvalid,
@@ -157,6 +160,7 @@ impl IdentityError {
             Self::LinkNotFound => with(Code::NotFound, "LINK_NOT_FOUND"),
             Self::LinkRevoked => with(Code::FailedPrecondition, "LINK_REVOKED"),
             Self::UpgradeNotRevocable => with(Code::FailedPrecondition, "UPGRADE_NOT_REVOCABLE"),
+            Self::ErasureNotFound => with(Code::NotFound, "ERASURE_NOT_FOUND"),
             Self::ResumePositionInvalid => with(Code::InvalidArgument, "RESUME_POSITION_INVALID"),
             Self::ShuttingDown => with(Code::Unavailable, "SHUTTING_DOWN"),
         }
@@ -258,6 +262,7 @@ mod tests {
             FailedPrecondition,
             R::UpgradeNotRevocable,
         );
+        check(ErasureNotFound, NotFound, R::ErasureNotFound);
         check(
             ResumePositionInvalid,
             InvalidArgument,

@@ -10,11 +10,12 @@
 //!
 //! `grpc` parses and answers, `convert` translates, `app` is one function per use case, `store` is
 //! SQL only. It stores no chatroom, no order and no credit. It calls the other services for one thing
-//! alone: what they hold of a person.
+//! alone: what they hold of a person, to export it or to have it erased.
 
 mod app;
 mod assertion;
 mod convert;
+mod eraser;
 mod error;
 mod grpc;
 mod model;
@@ -29,6 +30,7 @@ use kit::{
     access::{AccessLayer, InvalidToken, KeySet, TokenVerifier},
     config::ServiceConfig,
     db::{Db, Migrations, StoreError},
+    ids::Ids,
     limit::Limits,
     server::{Lifetime, Server, ServerError},
 };
@@ -63,6 +65,7 @@ impl Service {
     /// [`StartError`] says what could not be had.
     pub async fn build(config: ServiceConfig) -> Result<Server, StartError> {
         let lifetime = Lifetime::default();
+        let ids = Ids::new(config.clock.clone());
         let db = Db::open(&config.database, migrations()).await?;
         let revocations = revocations::follow(&db, &lifetime).await?;
         let secrets = config.secrets;
@@ -96,6 +99,11 @@ impl Service {
             limits,
             outward,
         ));
+        let shutdown = &lifetime.shutdown;
+        let erasing = eraser::run(Arc::clone(&app), ids, shutdown.clone());
+        lifetime.tasks.spawn(erasing);
+        let expiring = eraser::run_expiry(Arc::clone(&app), shutdown.clone());
+        lifetime.tasks.spawn(expiring);
         let server = Server::bind(
             config.listen,
             grpc::routes(&app, &lifetime),

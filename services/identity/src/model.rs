@@ -9,7 +9,9 @@ use std::fmt;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
     email::{Email, Provenance},
-    id::{AccountId, BrandId, CustomerId, KeyId, LinkId, MemberId, RequestId, SessionId},
+    id::{
+        AccountId, BrandId, CustomerId, ErasureId, KeyId, LinkId, MemberId, RequestId, SessionId,
+    },
     merge_policy::{MergePolicy, OnExistingClient, OnNewClient},
     person::LinkScope,
     session::SessionEnd,
@@ -334,6 +336,18 @@ pub(crate) struct SignIn {
     pub(crate) email_replaced: bool,
     pub(crate) account_created: bool,
     pub(crate) sign_in_time: DateTime<Utc>,
+}
+
+/// The erasure of a person, and how far the other services are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Erasure {
+    pub(crate) brand_id: BrandId,
+    pub(crate) erasure_id: ErasureId,
+    pub(crate) person_id: AccountId,
+    pub(crate) create_time: DateTime<Utc>,
+    pub(crate) chat_complete_time: Option<DateTime<Utc>>,
+    pub(crate) attribution_complete_time: Option<DateTime<Utc>>,
+    pub(crate) complete_time: Option<DateTime<Utc>>,
 }
 
 /// One thing that somebody will be asked about later.

@@ -9,6 +9,7 @@ pub(crate) mod assertion_keys;
 pub(crate) mod audit_entries;
 pub(crate) mod brands;
 mod entity;
+pub(crate) mod erasures;
 pub(crate) mod links;
 pub(crate) mod members;
 pub(crate) mod merge_policies;

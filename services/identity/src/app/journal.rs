@@ -19,7 +19,8 @@ use crate::{convert::audit_entry::action_name, model::AuditEntry, store::audit_e
 /// What has happened so far in a transaction.
 pub(super) struct Journal<'a> {
     stamp: &'a Stamp,
-    ids: std::slice::Iter<'a, Uuid>,
+    /// How many ids have been given.
+    given: u32,
     events: Vec<Event>,
     entries: Vec<AuditEntry>,
 }
@@ -28,7 +29,7 @@ impl<'a> Journal<'a> {
     pub(super) fn new(stamp: &'a Stamp) -> Self {
         Self {
             stamp,
-            ids: stamp.ids.iter(),
+            given: 0,
             events: Vec::new(),
             entries: Vec::new(),
         }
@@ -77,10 +78,15 @@ impl<'a> Journal<'a> {
         event_log::append(connection, &self.events).await
     }
 
+    /// How many there will be is known only inside of the transaction, where none may be made. The low
+    /// bits of a UUIDv7 are random, so those that follow one are as unique, and sort as they are given.
     fn next_id(&mut self) -> Uuid {
-        *self
-            .ids
-            .next()
-            .expect("no use case notes more than Stamp::IDS things")
+        let id = self
+            .stamp
+            .first_id
+            .as_u128()
+            .wrapping_add(self.given.into());
+        self.given += 1;
+        Uuid::from_u128(id)
     }
 }

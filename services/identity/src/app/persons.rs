@@ -6,8 +6,8 @@ use kit::db::{Connection, StoreError};
 use super::{App, find_brand};
 use crate::{
     error::IdentityError,
-    model::{Account, AccountEmail, Link},
-    store::{accounts, links},
+    model::{Account, AccountEmail, Erasure, Link},
+    store::{accounts, erasures, links},
 };
 
 /// Whom to find. There is no search by e-mail (SPEC 3).
@@ -28,6 +28,8 @@ pub(crate) struct Person {
     pub(crate) links: Vec<Link>,
     pub(crate) person_id: AccountId,
     pub(crate) link_revision: i64,
+    /// Its erasure, where it is erased.
+    pub(crate) erasure: Option<Erasure>,
 }
 
 impl App {
@@ -52,7 +54,7 @@ impl App {
 
 /// Reads the link revision before the links: what is written in between may then be among the links
 /// already, but nothing that the revision counts is missing.
-async fn person_of(
+pub(super) async fn person_of(
     connection: &mut Connection,
     brand_id: &BrandId,
     account: Account,
@@ -76,7 +78,9 @@ async fn person_of(
         let emails = accounts::list_emails(connection, brand_id, account_id).await?;
         all.push((account, emails));
     }
+    let erasure = erasures::find_of_account(connection, brand_id, person_id).await?;
     Ok(Person {
+        erasure,
         accounts: all,
         links,
         person_id,

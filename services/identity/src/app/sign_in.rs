@@ -37,7 +37,7 @@ use super::{
 use crate::{
     assertion::{self, AssertionRefusal, PresentedAssertion, Trust, VerifiedAssertion},
     error::IdentityError,
-    model::{Account, Brand, Link, Session},
+    model::{Account, AccountState, Brand, Link, Session},
     store::{assertion_keys, links, sign_ins},
 };
 
@@ -255,7 +255,12 @@ async fn sign_in(
         let session = input.session.session_id.to_string();
         let first = claim_answer(connection, key, &session, input.stamp.now).await?;
         if let Some(first_session) = first {
-            return repeat(connection, &brand, input, &first_session).await;
+            if let Some(repeated) = repeat(connection, &brand, input, &first_session).await? {
+                return Ok(repeated);
+            }
+            // Whoever signed in then has been erased since; now he is somebody new (SPEC 55).
+            kit::request::forget(connection, key).await?;
+            claim_answer(connection, key, &session, input.stamp.now).await?;
         }
     }
     let facts = facts::load(connection, &brand, input).await?;
@@ -263,13 +268,14 @@ async fn sign_in(
     apply::apply(connection, &brand, input, facts, &decision).await
 }
 
-/// Answers a call that was carried out before: the same outcome, and a new session (SPEC 61).
+/// Answers a call that was carried out before: the same outcome, and a new session (SPEC 61); `None`
+/// where the account is erased, which no session opens any more.
 async fn repeat(
     connection: &mut Connection,
     brand: &Brand,
     input: &SignInInput,
     first_session: &str,
-) -> Result<SignedIn, IdentityError> {
+) -> Result<Option<SignedIn>, IdentityError> {
     let corrupt = || StoreError::Corrupt {
         what: "request.response",
     };
@@ -281,8 +287,11 @@ async fn repeat(
         None => None,
     };
     let account = accounts::get(connection, &brand.brand_id, first.account_id).await?;
+    if account.state == AccountState::Erased {
+        return Ok(None);
+    }
     let session = apply::open(connection, brand, &account, input).await?;
-    Ok(SignedIn {
+    Ok(Some(SignedIn {
         account,
         outcome: SignInOutcome {
             kind: first.outcome,
@@ -294,5 +303,5 @@ async fn repeat(
             account_created: first.account_created,
         },
         session: Some(session),
-    })
+    }))
 }

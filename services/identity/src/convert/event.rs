@@ -13,7 +13,8 @@ use rapport_proto::event::v1 as event;
 
 use super::{duration, optional_timestamp};
 use crate::model::{
-    Account, AccountEmail, AssertionKey, Brand, Link, Member, MemberCustomer, MergePolicyRevision,
+    Account, AccountEmail, AssertionKey, Brand, Erasure, Link, Member, MemberCustomer,
+    MergePolicyRevision,
 };
 
 /// Names the installation's one digest key.
@@ -35,6 +36,29 @@ pub(crate) fn account_changed(account: &Account, emails: &[AccountEmail]) -> eve
         upgrade_time: optional_timestamp(account.upgrade_time),
         email_digests: emails.iter().map(email_digest).collect(),
         link_revision: account.link_revision,
+    }
+}
+
+/// Returns what is told of an account that was erased: what later orders of its person are known by.
+pub(crate) fn account_erased(
+    account: &Account,
+    emails: &[AccountEmail],
+    erasure: &Erasure,
+    link_revision: i64,
+) -> event::AccountErased {
+    event::AccountErased {
+        account_id: account.account_id.to_string(),
+        revision: account.revision,
+        erasure_id: erasure.erasure_id.to_string(),
+        erase_time: Some(timestamp(erasure.create_time)),
+        customer_id: account
+            .customer_id
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+        email_digests: emails.iter().map(email_digest).collect(),
+        person_id: erasure.person_id.to_string(),
+        link_revision,
     }
 }
 

@@ -4,7 +4,7 @@ use kit::convert::timestamp;
 use rapport_proto::identity::v1 as proto;
 
 use super::{
-    event::{account_changed, link_changed, link_scope},
+    event::{account_changed, account_erased, link_changed, link_scope},
     optional_timestamp,
 };
 use crate::{app::Person, model::Link};
@@ -36,7 +36,10 @@ pub(crate) fn show_person(person: &Person) -> proto::Person {
             .collect(),
         links: person.links.iter().map(link_changed).collect(),
         link_revision: person.link_revision,
-        // Nobody can be erased yet.
-        erasure: None,
+        erasure: person.accounts.first().zip(person.erasure.as_ref()).map(
+            |((account, emails), erasure)| {
+                account_erased(account, emails, erasure, person.link_revision)
+            },
+        ),
     }
 }

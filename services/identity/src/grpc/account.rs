@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use domain::id::AccountId;
-use kit::{convert::field, error::CallError};
+use kit::convert::field;
 use rapport_proto::identity::v1::{self as proto, account_service_server::AccountService};
 use tonic::{Request, Response, Status};
 
 use super::{export, open, own_brand, write};
 use crate::{
     app::App,
-    convert::{WirePlace, account},
+    convert::{WirePlace, account, erasure},
     error::IdentityError,
 };
 
@@ -32,16 +32,6 @@ fn optional_account_id(name: &'static str, text: &str) -> Result<Option<AccountI
         "" => Ok(None),
         id => Ok(Some(field(name, id.parse())?)),
     }
-}
-
-/// Answers a method whose turn has not come.
-macro_rules! unimplemented_method {
-    ($name:literal) => {
-        Err(IdentityError::from(CallError::Unimplemented {
-            method: concat!("rapport.identity.v1.AccountService.", $name),
-        })
-        .into())
-    };
 }
 
 #[tonic::async_trait]
@@ -150,16 +140,37 @@ impl AccountService for AccountRpc {
 
     async fn erase_account(
         &self,
-        _request: Request<proto::EraseAccountRequest>,
+        request: Request<proto::EraseAccountRequest>,
     ) -> Result<Response<proto::EraseAccountResponse>, Status> {
-        unimplemented_method!("EraseAccount")
+        let (principal, request) = open(request)?;
+        let brand_id = own_brand(&principal)?;
+        let account_id =
+            field("account_id", request.account_id.parse()).map_err(IdentityError::from)?;
+        let write = write(
+            &principal,
+            brand_id,
+            "EraseAccount",
+            &request.request_id,
+            &request,
+        )?;
+        let erased = self.app.erase_account(write, account_id).await?;
+        Ok(Response::new(proto::EraseAccountResponse {
+            erasure: Some(erasure::show(&erased)),
+        }))
     }
 
     async fn get_erasure(
         &self,
-        _request: Request<proto::GetErasureRequest>,
+        request: Request<proto::GetErasureRequest>,
     ) -> Result<Response<proto::GetErasureResponse>, Status> {
-        unimplemented_method!("GetErasure")
+        let (principal, request) = open(request)?;
+        let brand_id = own_brand(&principal)?;
+        let erasure_id =
+            field("erasure_id", request.erasure_id.parse()).map_err(IdentityError::from)?;
+        let found = self.app.get_erasure(&brand_id, erasure_id).await?;
+        Ok(Response::new(proto::GetErasureResponse {
+            erasure: Some(erasure::show(&found)),
+        }))
     }
 
     type ExportAccountStream = export::Export;

@@ -170,6 +170,25 @@ pub(crate) async fn update(
     Ok(())
 }
 
+/// Lists temporary accounts, of all Brands, whose time may have come, the earliest first.
+pub(crate) async fn list_expired(
+    connection: &mut Connection,
+    now: DateTime<Utc>,
+    limit: i64,
+) -> Result<Vec<(BrandId, AccountId)>, StoreError> {
+    let rows: Vec<(Sql<BrandId>, Sql<AccountId>)> = query!(connection, |c| account::table
+        .filter(account::expire_time.le(Some(Sql(now))))
+        .order(account::expire_time)
+        .limit(limit)
+        .select((account::brand_id, account::account_id))
+        .load(c)
+        .await)?;
+    Ok(rows
+        .into_iter()
+        .map(|(brand_id, account_id)| (brand_id.0, account_id.0))
+        .collect())
+}
+
 /// Lists the e-mails that an account has or had, oldest first.
 pub(crate) async fn list_emails(
     connection: &mut Connection,

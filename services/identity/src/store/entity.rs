@@ -3,7 +3,9 @@
 use chrono::{DateTime, Utc};
 use domain::{
     email::Provenance,
-    id::{AccountId, BrandId, CustomerId, KeyId, LinkId, MemberId, RequestId, SessionId},
+    id::{
+        AccountId, BrandId, CustomerId, ErasureId, KeyId, LinkId, MemberId, RequestId, SessionId,
+    },
     merge_policy::{OnExistingClient, OnNewClient},
     person::LinkScope,
     session::SessionEnd,
@@ -80,6 +82,7 @@ word_columns!(
     BrandState,
     CustomerId,
     DateTime<Utc>,
+    ErasureId,
     KeyId,
     LinkId,
     LinkScope,

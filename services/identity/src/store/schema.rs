@@ -260,3 +260,28 @@ diesel::table! {
         create_time -> DbTime,
     }
 }
+
+diesel::table! {
+    use diesel::sql_types::Nullable;
+    use kit::db::{DbText, DbTime, DbUuid};
+
+    erasure (brand_id, erasure_id) {
+        brand_id -> DbText,
+        erasure_id -> DbUuid,
+        person_id -> DbUuid,
+        create_time -> DbTime,
+        chat_complete_time -> Nullable<DbTime>,
+        attribution_complete_time -> Nullable<DbTime>,
+        complete_time -> Nullable<DbTime>,
+    }
+}
+
+diesel::table! {
+    use kit::db::{DbText, DbUuid};
+
+    erased_account (brand_id, account_id) {
+        brand_id -> DbText,
+        account_id -> DbUuid,
+        erasure_id -> DbUuid,
+    }
+}

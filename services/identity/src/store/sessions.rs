@@ -221,6 +221,28 @@ pub(crate) async fn delete_unspent_token(
     Ok(())
 }
 
+/// Returns when an account was last used: when the newest token of any session of it was given.
+pub(crate) async fn last_use(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    account_id: AccountId,
+) -> Result<Option<DateTime<Utc>>, StoreError> {
+    let theirs: Vec<Sql<SessionId>> = query!(connection, |c| session::table
+        .filter(session::brand_id.eq(Sql(brand_id)))
+        .filter(session::account_id.eq(Sql(account_id)))
+        .select(session::session_id)
+        .load(c)
+        .await)?;
+    let given: Vec<Sql<DateTime<Utc>>> = query!(connection, |c| session_token::table
+        .filter(session_token::brand_id.eq(Sql(brand_id)))
+        .filter(session_token::session_id.eq_any(&theirs))
+        .filter(session_token::spend_time.is_null())
+        .select(session_token::create_time)
+        .load(c)
+        .await)?;
+    Ok(given.into_iter().map(|time| time.0).max())
+}
+
 /// Returns the newest token of a session, the one that is good.
 pub(crate) async fn find_unspent_token(
     connection: &mut Connection,

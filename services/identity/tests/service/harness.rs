@@ -48,6 +48,7 @@ pub(crate) fn config(database: &DatabaseUrl, secrets: Secrets) -> ServiceConfig 
     ServiceConfig {
         listen: Listen::anywhere(),
         database: database.clone(),
+        // Nobody listens on port 1.
         peers: Peers {
             identity: NOBODY.to_owned(),
             chat: NOBODY.to_owned(),

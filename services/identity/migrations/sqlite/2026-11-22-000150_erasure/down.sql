@@ -1,0 +1,3 @@
+DROP INDEX account_expiring;
+DROP TABLE erased_account;
+DROP TABLE erasure;
