@@ -1,6 +1,9 @@
 //! A suite of one's own: free ports, empty databases, random secrets.
 
-use std::time::Duration;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Context;
 use diesel::{
@@ -11,7 +14,7 @@ use diesel_async::RunQueryDsl;
 use kit::{
     clock::Clock,
     config::{Peers, Secrets, ServiceConfig},
-    db::{Connection, Db},
+    db::{Connection, DatabaseUrl, Db},
     limit::LimitConfig,
     server::Listen,
     testing::{TestDatabase, TestEngine},
@@ -35,7 +38,76 @@ pub(crate) struct TestSuite {
     pub(crate) channels: Channels,
     pub(crate) operator_token: String,
     pub(crate) suite_secret: String,
+    remains: Remains,
+}
+
+/// What is left of a suite that does not run.
+pub(crate) struct Remains {
     databases: [TestDatabase; 3],
+    secrets: Secrets,
+}
+
+impl Remains {
+    /// Returns what identity starts with when it finds no peer.
+    pub(crate) fn identity(&self) -> ServiceConfig {
+        let nobody = "http://127.0.0.1:1".to_owned();
+        let peers = Peers {
+            identity: nobody.clone(),
+            chat: nobody.clone(),
+            attribution: nobody,
+        };
+        service(&self.databases[0], &self.secrets, peers)
+    }
+
+    /// Returns the files of chat's SQLite database, as a backup keeps them.
+    pub(crate) fn back_up_chat(&self) -> anyhow::Result<Vec<(PathBuf, Vec<u8>)>> {
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(self.chat_folder()?)? {
+            let path = entry?.path();
+            files.push((path.clone(), std::fs::read(path)?));
+        }
+        Ok(files)
+    }
+
+    /// Puts a backup in the place of what chat has written since.
+    pub(crate) fn put_back_chat(&self, files: &[(PathBuf, Vec<u8>)]) -> anyhow::Result<()> {
+        let folder = self.chat_folder()?;
+        std::fs::remove_dir_all(folder)?;
+        std::fs::create_dir(folder)?;
+        for (path, content) in files {
+            std::fs::write(path, content)?;
+        }
+        Ok(())
+    }
+
+    fn chat_folder(&self) -> anyhow::Result<&Path> {
+        match &self.databases[1].url {
+            DatabaseUrl::Sqlite(file) => file.parent().context("the file is in a folder"),
+            DatabaseUrl::Postgres(_) => anyhow::bail!("only SQLite's files can be copied"),
+        }
+    }
+
+    /// Starts the suite again on the same databases.
+    pub(crate) async fn restart(self) -> anyhow::Result<TestSuite> {
+        TestSuite::run(self).await
+    }
+}
+
+fn service(database: &TestDatabase, secrets: &Secrets, peers: Peers) -> ServiceConfig {
+    ServiceConfig {
+        listen: Listen::anywhere(),
+        database: database.url.clone(),
+        peers,
+        secrets: secrets.clone(),
+        clock: Clock::system(),
+        identity_silence_limit: Duration::from_secs(30),
+        // A thousand sign-ins of one customer at once are a race to be seen, not an attack.
+        limits: LimitConfig {
+            account_per_minute: 0,
+            ..LimitConfig::default()
+        },
+        allow_private_key_addresses: true,
+    }
 }
 
 impl TestSuite {
@@ -46,20 +118,12 @@ impl TestSuite {
             TestDatabase::create(engine).await,
         ];
         let secrets = Secrets::random();
-        let service = |database: &TestDatabase| ServiceConfig {
-            listen: Listen::anywhere(),
-            database: database.url.clone(),
-            peers: Peers::default(),
-            secrets: secrets.clone(),
-            clock: Clock::system(),
-            identity_silence_limit: Duration::from_secs(30),
-            // A thousand sign-ins of one customer at once are a race to be seen, not an attack.
-            limits: LimitConfig {
-                account_per_minute: 0,
-                ..LimitConfig::default()
-            },
-            allow_private_key_addresses: true,
-        };
+        Self::run(Remains { databases, secrets }).await
+    }
+
+    async fn run(remains: Remains) -> anyhow::Result<Self> {
+        let Remains { databases, secrets } = &remains;
+        let service = |database: &TestDatabase| service(database, secrets, Peers::default());
         let suite = Suite::start(SuiteConfig {
             identity: service(&databases[0]),
             chat: service(&databases[1]),
@@ -68,13 +132,14 @@ impl TestSuite {
         .await?;
         let operator_token = secrets
             .operator_token
+            .clone()
             .context("random secrets have an operator")?;
         Ok(Self {
             channels: Channels::new(suite.identity, suite.chat, suite.attribution)?,
             operator_token: operator_token.expose_secret().to_owned(),
             suite_secret: secrets.suite_secret.expose_secret().to_owned(),
             suite,
-            databases,
+            remains,
         })
     }
 
@@ -97,7 +162,7 @@ impl TestSuite {
             attribution::migrations(),
         ];
         let mut databases = Vec::new();
-        for (database, migrations) in self.databases.iter().zip(migrations) {
+        for (database, migrations) in self.remains.databases.iter().zip(migrations) {
             databases.push(database.open(migrations).await);
         }
         let seen = Mutex::new((Vec::new(), 0));
@@ -109,6 +174,12 @@ impl TestSuite {
             Ok((seen.1 >= EQUAL_LOOKS).then_some(counts))
         })
         .await
+    }
+
+    /// Stops the services, and returns what they ran on.
+    pub(crate) async fn halt(self) -> anyhow::Result<Remains> {
+        self.suite.stop().await?;
+        Ok(self.remains)
     }
 
     pub(crate) async fn stop(self) -> anyhow::Result<()> {

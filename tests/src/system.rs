@@ -7,6 +7,7 @@ mod access_table;
 mod attacks;
 mod bad_input;
 mod completeness;
+mod erasure;
 mod exports;
 mod foreign_client;
 mod forged_assertions;
