@@ -11,7 +11,8 @@
 //! | e-mail digests         | stay, to know later orders as those of an erased buyer           |
 //! | sessions               | revoked                                                          |
 //! | kept answers           | forgotten                                                        |
-//! | links                  | stay: which accounts were one person is a fact of ids            |
+//! | links                  | stay: which accounts were one person is a fact of ids; what was  |
+//! |                        | written of their revocation goes                                 |
 
 mod expiry;
 
@@ -34,7 +35,7 @@ use crate::{
     convert::event::account_erased,
     error::IdentityError,
     model::{Account, AccountKind, AccountState, Erasure},
-    store::{accounts, erasures},
+    store::{accounts, erasures, links},
 };
 
 /// How many running erasures are read at a time.
@@ -208,6 +209,7 @@ async fn erase_person(
         )
         .await?;
         accounts::update(connection, &account).await?;
+        links::clear_reasons(connection, brand_id, account_id).await?;
         erasures::insert_account(connection, &erasure, account_id).await?;
         request::forget_all_of(connection, brand_id, &format!("account/{account_id}")).await?;
         let event = account_erased(&account, &emails, &erasure, link_revision);

@@ -136,6 +136,28 @@ pub(crate) async fn list(
     Ok(rows.into_iter().map(Link::from).collect())
 }
 
+/// Empties what callers wrote of the account's revoked links.
+pub(crate) async fn clear_reasons(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    account_id: AccountId,
+) -> Result<(), StoreError> {
+    query!(connection, |c| diesel::update(
+        link::table
+            .filter(link::brand_id.eq(Sql(brand_id)))
+            .filter(link::revoke_reason.is_not_null())
+            .filter(
+                link::client_account_id
+                    .eq(Sql(account_id))
+                    .or(link::temporary_account_id.eq(Sql(account_id))),
+            )
+    )
+    .set(link::revoke_reason.eq(Some("")))
+    .execute(c)
+    .await)?;
+    Ok(())
+}
+
 pub(crate) async fn insert(connection: &mut Connection, link: &Link) -> Result<(), StoreError> {
     let row = Row::from(link);
     query!(connection, |c| diesel::insert_into(link::table)

@@ -14,10 +14,10 @@ mod story;
 
 use std::collections::BTreeSet;
 
+use anyhow::Context;
 use prost::Message;
 use rapport::client::{request_id, wait_until};
 use rapport_proto::{chat::v1 as chat, identity::v1 as identity};
-use tonic::Code;
 
 use crate::{
     installation::{Engine, Installation},
@@ -56,16 +56,15 @@ async fn check(engine: Engine) -> anyhow::Result<()> {
     let events = events(&story).await?;
     assert_eq!(canaries.found_in(&events), BTreeSet::new()); // SPEC 53
 
-    erase(&suite, &story).await?;
+    erase(&story).await?;
     let expected = [
-        (
-            "identity",
-            canaries.names(&[Place::Identity, Place::IdentityForGood]),
-        ),
+        ("identity", canaries.names(&[Place::IdentityForGood])),
         ("chat", BTreeSet::new()),
         ("attribution", BTreeSet::new()),
     ];
     assert_eq!(in_databases(&suite, &canaries)?, expected); // SPEC 55
+    let events = self::events(&story).await?;
+    assert_eq!(canaries.found_in(&events), BTreeSet::new()); // SPEC 53
 
     suite.terminate();
     let log = suite.log()?;
@@ -74,26 +73,22 @@ async fn check(engine: Engine) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Has chat erase the person, as identity asks for it.
-async fn erase(suite: &Installation, story: &Story) -> anyhow::Result<()> {
-    let identity = suite.channels.caller(&suite.secret("suite_secret")?)?;
-    let erasure_id = request_id();
-    wait_until("chat has erased the person", async || {
-        let request = chat::ErasePersonRequest {
-            brand_id: story.shop.brand_id.clone(),
-            erasure_id: erasure_id.clone(),
-            account_ids: vec![
-                story.client.account.account_id.clone(),
-                story.temporary_account_id.clone(),
-            ],
-            request_id: request_id(),
+/// Erases the person, and waits until all services have.
+async fn erase(story: &Story) -> anyhow::Result<()> {
+    let service = &story.shop.service;
+    let request = identity::EraseAccountRequest {
+        account_id: story.temporary_account_id.clone(),
+        request_id: request_id(),
+    };
+    let answer = service.accounts.clone().erase_account(request).await?;
+    let erasure = answer.into_inner().erasure.context("the answer holds it")?;
+    wait_until("the person is erased in all services", async || {
+        let request = identity::GetErasureRequest {
+            erasure_id: erasure.erasure_id.clone(),
         };
-        match identity.chat.clone().erase_person(request).await {
-            Ok(answer) => Ok(answer.into_inner().complete.then_some(())),
-            // Somebody was reading what had to be emptied.
-            Err(status) if status.code() == Code::Unavailable => Ok(None),
-            Err(status) => Err(status.into()),
-        }
+        let answer = service.accounts.clone().get_erasure(request).await?;
+        let erasure = answer.into_inner().erasure.context("the answer holds it")?;
+        Ok((erasure.state() == identity::ErasureState::Complete).then_some(()))
     })
     .await
 }

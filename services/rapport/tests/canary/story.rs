@@ -14,8 +14,8 @@ use rapport_proto::{
         TextContent, VideoContent, message_content::Content,
     },
     identity::v1::{
-        MergePolicyPreset, RefreshSessionRequest, Session, SignInRequest, SignedUserData, Widget,
-        sign_in_request::Assertion,
+        ListLinksRequest, MergePolicyPreset, RefreshSessionRequest, RevokeLinkRequest, Session,
+        SignInRequest, SignedUserData, Widget, sign_in_request::Assertion,
     },
 };
 use sha2::Sha256;
@@ -71,6 +71,7 @@ pub(crate) async fn tell(suite: &Installation, canaries: &mut Canaries) -> anyho
     canaries.know("nonce", Place::Nowhere, &temporary.nonce);
     let chatroom_id = converse(&temporary, &member, &shop, canaries).await?;
 
+    link_and_unlink(suite, &shop, canaries).await?;
     let client = sign_in(suite, &shop, &temporary, canaries).await?;
     let client = refresh(suite, &shop, client, canaries).await?;
     order(&shop, canaries).await?;
@@ -146,6 +147,29 @@ async fn converse(
         }
     }
     Ok(id)
+}
+
+/// Signs him in on a browser that is not his, and takes that back.
+async fn link_and_unlink(
+    suite: &Installation,
+    shop: &Shop,
+    canaries: &mut Canaries,
+) -> anyhow::Result<()> {
+    let another = shop.welcome("Somebody else", None).await?;
+    sign_in(suite, shop, &another, canaries).await?;
+    let request = ListLinksRequest {
+        account_id: another.account.account_id,
+        ..Default::default()
+    };
+    let links = shop.service.clone().links.list_links(request).await?;
+    let link = links.into_inner().links.pop().context("there is a link")?;
+    let request = RevokeLinkRequest {
+        link_id: link.link_id,
+        reason: canaries.hatch("reason of a revocation", Place::Identity),
+        request_id: request_id(),
+    };
+    shop.service.clone().links.revoke_link(request).await?;
+    Ok(())
 }
 
 /// Signs him in with all that the Brand may say of him.
