@@ -43,9 +43,6 @@ pub(crate) enum Error {
     /// A recomputation that was requested earlier is under way.
     #[error("a recomputation is under way: repeat its call to see how far it is")]
     RecomputationRunning,
-    /// The sign-in of the consistency token cannot be seen now.
-    #[error("the sign-in cannot be seen yet")]
-    ConsistencyUnavailable,
 }
 
 impl From<StoreError> for Error {
@@ -98,7 +95,6 @@ impl Error {
             Self::RecomputationRunning => {
                 refusal(Code::FailedPrecondition, "RECOMPUTATION_RUNNING")
             }
-            Self::ConsistencyUnavailable => refusal(Code::Unavailable, "CONSISTENCY_UNAVAILABLE"),
         }
     }
 }
@@ -162,8 +158,5 @@ mod tests {
             ErrorReason::RecomputationRunning,
         );
         check(error, Code::FailedPrecondition, reason);
-        let error = Error::ConsistencyUnavailable;
-        let reason = ErrorReason::ConsistencyUnavailable;
-        check(error, Code::Unavailable, reason);
     }
 }

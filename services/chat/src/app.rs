@@ -66,7 +66,7 @@ impl App {
     ///
     /// # Errors
     ///
-    /// [`ChatError::ConsistencyUnavailable`] when identity does not answer, or does not know of that
+    /// [`CallError::ConsistencyUnavailable`] when identity does not answer, or does not know of that
     /// sign-in.
     async fn catch_up(&self, caller: &Caller) -> Result<(), ChatError> {
         let Some(needed) = caller.needed else {
@@ -79,14 +79,14 @@ impl App {
         let found = directory::refresh(&self.db, &self.identity, brand_id, account_id)
             .await
             .map_err(|error| match error {
-                CallError::IdentityUnavailable => ChatError::ConsistencyUnavailable,
+                CallError::IdentityUnavailable => CallError::ConsistencyUnavailable,
                 error => error.into(),
             })?;
         let stays_unknown = !found && needed.link_revision == 0;
         if stays_unknown || self.knows(brand_id, needed).await? {
             Ok(())
         } else {
-            Err(ChatError::ConsistencyUnavailable)
+            Err(CallError::ConsistencyUnavailable.into())
         }
     }
 

@@ -78,15 +78,6 @@ pub enum ChatError {
         /// When to try again.
         retry_delay: Duration,
     },
-    /// A sign-in that the caller has made cannot be seen yet (SPEC 54).
-    #[error("the sign-in cannot be seen yet")]
-    ConsistencyUnavailable,
-    /// The position was given by no log of this service.
-    #[error("resume_position is not one that this method gave")]
-    ResumePositionInvalid,
-    /// The service stops.
-    #[error("the service is about to stop")]
-    ShuttingDown,
 }
 
 impl ChatError {
@@ -130,13 +121,6 @@ impl ChatError {
                 Refusal::new(Code::ResourceExhausted, "OVERLOADED", message)
                     .retry_after(*retry_delay)
             }
-            Self::ConsistencyUnavailable => {
-                Refusal::new(Code::Unavailable, "CONSISTENCY_UNAVAILABLE", message)
-            }
-            Self::ResumePositionInvalid => {
-                Refusal::new(Code::InvalidArgument, "RESUME_POSITION_INVALID", message)
-            }
-            Self::ShuttingDown => Refusal::new(Code::Unavailable, "SHUTTING_DOWN", message),
         }
     }
 }
@@ -216,7 +200,6 @@ mod tests {
         let kind = MessageKind::Missed;
         let reused = MessageIdReused { message_id };
         let not_allowed = MessageKindNotAllowed { kind };
-        let position = ResumePositionInvalid;
         let lost = CallError::from(StoreError::Unavailable("cause".into()));
         check(reused, Code::AlreadyExists, Reason::MessageIdReused);
         check(
@@ -224,20 +207,9 @@ mod tests {
             Code::PermissionDenied,
             Reason::MessageKindNotAllowed,
         );
-        check(
-            position,
-            Code::InvalidArgument,
-            Reason::ResumePositionInvalid,
-        );
-        check(
-            ConsistencyUnavailable,
-            later,
-            Reason::ConsistencyUnavailable,
-        );
         let retry_delay = Duration::from_secs(1);
         let overloaded = Overloaded { retry_delay };
         check(overloaded, Code::ResourceExhausted, Reason::Overloaded);
-        check(ShuttingDown, later, Reason::ShuttingDown);
         check(Call(lost), later, Reason::DatabaseUnavailable);
     }
 }

@@ -12,7 +12,7 @@ use kit::{
     consumer::{self, EventSource},
     db::{Connection, Db, Migrations, StoreError},
     directory,
-    event_log::Batch,
+    event_log::{Batch, EventFeed},
     ids::Ids,
     limit::Limits,
     server::{self, Lifetime, Server, ServerError},
@@ -108,11 +108,12 @@ impl Service {
             },
             lifetime.shutdown.clone(),
         ));
-        let events = MessageEventGrpc {
+        let events = MessageEventGrpc(EventFeed {
+            domain: DOMAIN,
             db: db.clone(),
             clock: clock.clone(),
             shutdown: lifetime.shutdown.clone(),
-        };
+        });
         let ids = Ids::new(clock.clone());
         let app = App {
             appender: Appender::new(&db),

@@ -30,10 +30,13 @@ use kit::{
     access::Principal,
     clock::Clock,
     db::{Connection, Db},
+    error::CallError,
+    event_log::EventFeed,
     ids::Ids,
     limit::Limits,
     request::RequestKey,
     secret::{EmailDigestKey, SealingKey},
+    server::Lifetime,
 };
 use rapport_proto::access::v1::Caller;
 use tokio::sync::Notify;
@@ -41,7 +44,7 @@ use uuid::Uuid;
 
 use crate::{
     assertion::{PublishedKeys, Reach},
-    error::IdentityError,
+    error::{DOMAIN, IdentityError},
     model::{Brand, BrandState},
     store::brands as brand_store,
     token::TokenSigner,
@@ -174,11 +177,6 @@ impl App {
         self.published_keys.reach()
     }
 
-    /// Returns the database, for streams over its log.
-    pub(crate) fn db(&self) -> &Db {
-        &self.db
-    }
-
     /// Returns the other services.
     pub(crate) fn peers(&self) -> &Peers {
         &self.peers
@@ -187,6 +185,16 @@ impl App {
     /// Returns the present.
     pub(crate) fn now(&self) -> DateTime<Utc> {
         self.clock.now()
+    }
+
+    /// Returns the log, for streams over it.
+    pub(crate) fn event_feed(&self, lifetime: &Lifetime) -> EventFeed {
+        EventFeed {
+            domain: DOMAIN,
+            db: self.db.clone(),
+            clock: self.clock.clone(),
+            shutdown: lifetime.shutdown.clone(),
+        }
     }
 
     fn stamp(&self, brand_id: &BrandId, actor: Actor, request_id: Option<RequestId>) -> Stamp {
@@ -230,7 +238,7 @@ async fn find_serving_brand(
     let brand = find_brand(connection, brand_id).await?;
     match brand.state {
         BrandState::Active => Ok(brand),
-        BrandState::Suspended => Err(IdentityError::BrandSuspended),
+        BrandState::Suspended => Err(CallError::BrandSuspended.into()),
     }
 }
 

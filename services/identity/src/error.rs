@@ -25,9 +25,6 @@ pub(crate) enum IdentityError {
         /// The metadata key and the id of what was made then.
         made: Option<(&'static str, KeyId)>,
     },
-    /// The Brand is not served.
-    #[error("the Brand is suspended")]
-    BrandSuspended,
     /// No such Brand for this caller.
     #[error("there is no such Brand")]
     BrandNotFound,
@@ -106,12 +103,6 @@ pub(crate) enum IdentityError {
     /// No such erasure in the Brand.
     #[error("there is no such erasure")]
     ErasureNotFound,
-    /// The position is not one of identity's log.
-    #[error("resume_position is not one that this method gave")]
-    ResumePositionInvalid,
-    /// The server is about to stop.
-    #[error("the server is shutting down")]
-    ShuttingDown,
 }
 
 impl IdentityError {
@@ -131,7 +122,6 @@ impl IdentityError {
                     None => refusal,
                 }
             }
-            Self::BrandSuspended => with(Code::FailedPrecondition, "BRAND_SUSPENDED"),
             Self::BrandNotFound => with(Code::NotFound, "BRAND_NOT_FOUND"),
             Self::BrandIdTaken => with(Code::AlreadyExists, "BRAND_ID_TAKEN"),
             Self::AccountNotFound => with(Code::NotFound, "ACCOUNT_NOT_FOUND"),
@@ -161,8 +151,6 @@ impl IdentityError {
             Self::LinkRevoked => with(Code::FailedPrecondition, "LINK_REVOKED"),
             Self::UpgradeNotRevocable => with(Code::FailedPrecondition, "UPGRADE_NOT_REVOCABLE"),
             Self::ErasureNotFound => with(Code::NotFound, "ERASURE_NOT_FOUND"),
-            Self::ResumePositionInvalid => with(Code::InvalidArgument, "RESUME_POSITION_INVALID"),
-            Self::ShuttingDown => with(Code::Unavailable, "SHUTTING_DOWN"),
         }
     }
 }
@@ -220,7 +208,6 @@ mod tests {
             AlreadyExists,
             R::RequestIdReused,
         );
-        check(BrandSuspended, FailedPrecondition, R::BrandSuspended);
         check(BrandNotFound, NotFound, R::BrandNotFound);
         check(BrandIdTaken, AlreadyExists, R::BrandIdTaken);
         check(AccountNotFound, NotFound, R::AccountNotFound);
@@ -263,12 +250,6 @@ mod tests {
             R::UpgradeNotRevocable,
         );
         check(ErasureNotFound, NotFound, R::ErasureNotFound);
-        check(
-            ResumePositionInvalid,
-            InvalidArgument,
-            R::ResumePositionInvalid,
-        );
-        check(ShuttingDown, Unavailable, R::ShuttingDown);
         let field = IdentityError::field("username", "is blank");
         check(field, InvalidArgument, R::FieldInvalid);
     }

@@ -2,13 +2,16 @@
 //!
 //! Each method says in the proto who may call it (`rapport.access.v1.allow`); [`AccessLayer`] reads
 //! that from the descriptor set and enforces it before the method runs. A method that says nothing
-//! is refused to all (SPEC 59). What a caller may see of a Brand's data is decided by the method,
-//! which finds the [`Principal`] in the request's extensions.
+//! is refused to all (SPEC 59). It also ends a stream when its caller may not be served any more: a
+//! method need not look. What a caller may see of a Brand's data is decided by the method, which finds
+//! the [`Principal`] in the request's extensions.
 
 mod layer;
 mod principal;
 mod revocation;
 mod rule;
+mod standing;
+mod stream;
 mod token;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -23,7 +26,8 @@ pub use layer::AccessLayer;
 pub use principal::{Principal, Subject, principal};
 pub use revocation::{Revocations, keep as keep_revocations};
 pub use rule::Rules;
-pub use token::{Claims, ISSUER, KeySet, TokenVerifier};
+pub use standing::Standing;
+pub use token::{ACCESS_TOKEN_TTL, Claims, ISSUER, KeySet, TokenVerifier};
 
 /// A channel to another service of the suite, with the suite's credential.
 pub type SuiteChannel = InterceptedService<Channel, Bearer>;

@@ -10,6 +10,8 @@
 //! another incarnation: whoever resumes with a position of the old one reads again from the start,
 //! which costs time and changes nothing, since consumers are idempotent (SPEC 51).
 
+mod feed;
+
 use std::{fmt, str::FromStr, time::Duration};
 
 use chrono::{DateTime, Utc};
@@ -20,11 +22,12 @@ use diesel::{
 use diesel_async::RunQueryDsl;
 use domain::id::{BrandId, EventId};
 use prost::Message;
-use rapport_proto::event::v1::{Event, EventBatch, Heartbeat};
+use rapport_proto::event::v1::Event;
 use tokio::{sync::mpsc, time::Instant};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
+pub use self::feed::EventFeed;
 use crate::{
     convert,
     db::{Connection, Db, DbText, DbTime, DbUuid, PgText, Sql, StoreError, schema::event_log},
@@ -389,38 +392,6 @@ async fn last_row(connection: &mut Connection) -> Result<Option<Row>, StoreError
     };
     Ok(row.optional()?)
 }
-
-macro_rules! watch_responses {
-    ($($package:ident),+) => {$(
-        impl From<rapport_proto::$package::v1::WatchEventsResponse> for Batch {
-            fn from(response: rapport_proto::$package::v1::WatchEventsResponse) -> Self {
-                use rapport_proto::$package::v1::watch_events_response::Content;
-                let events = match response.content {
-                    Some(Content::Batch(batch)) => batch.events,
-                    Some(Content::Heartbeat(_)) | None => Vec::new(),
-                };
-                Self { events, position: response.position }
-            }
-        }
-        impl Batch {
-            /// Returns the batch as a response of this package's `WatchEvents`, sent at `now`.
-            pub fn $package(self, now: DateTime<Utc>) -> rapport_proto::$package::v1::WatchEventsResponse {
-                use rapport_proto::$package::v1::watch_events_response::Content;
-                let content = if self.events.is_empty() {
-                    Content::Heartbeat(Heartbeat { heartbeat_time: Some(convert::timestamp(now)) })
-                } else {
-                    Content::Batch(EventBatch { events: self.events })
-                };
-                rapport_proto::$package::v1::WatchEventsResponse {
-                    position: self.position,
-                    content: Some(content),
-                }
-            }
-        }
-    )+};
-}
-
-watch_responses!(identity, chat);
 
 #[cfg(test)]
 mod tests;

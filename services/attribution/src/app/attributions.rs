@@ -8,6 +8,7 @@ use domain::{
 use kit::{
     consistency::ConsistencyToken,
     db::{Connection, StoreError},
+    error::CallError,
 };
 
 use super::{App, consistency};
@@ -35,7 +36,7 @@ pub(crate) struct AttributionView {
 ///
 /// # Errors
 ///
-/// [`Error::AttributionNotFound`]; [`Error::ConsistencyUnavailable`].
+/// [`Error::AttributionNotFound`]; [`CallError::ConsistencyUnavailable`].
 pub(crate) async fn get_attribution(
     app: &App,
     brand_id: &BrandId,
@@ -62,7 +63,7 @@ pub(crate) async fn catch_up(
         return Ok(());
     }
     if consistency::unseen(app, brand_id, token).await?.is_some() {
-        return Err(Error::ConsistencyUnavailable);
+        return Err(CallError::ConsistencyUnavailable.into());
     }
     crate::evaluate::evaluate_order(app, brand_id, order_id).await?;
     Ok(())

@@ -57,7 +57,7 @@ impl Explanation {
 /// # Errors
 ///
 /// [`Error::AttributionNotFound`]; [`Error::LinkNotFound`] for a link that has nothing to do with
-/// the order's buyer; [`Error::ConsistencyUnavailable`].
+/// the order's buyer; [`CallError::ConsistencyUnavailable`].
 pub(crate) async fn explain(
     app: &App,
     brand_id: &BrandId,

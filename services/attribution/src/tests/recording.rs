@@ -123,7 +123,10 @@ async fn an_order_waits_for_the_sign_in_of_its_token() {
         assert_eq!(view.stored, None);
         let id = order_id("o");
         let read = attributions::get_attribution(&world.app, &world.brand, &id, Some(token)).await;
-        assert!(matches!(read, Err(Error::ConsistencyUnavailable)));
+        assert!(matches!(
+            read,
+            Err(Error::Call(CallError::ConsistencyUnavailable))
+        ));
         world.settle().await;
         assert!(world.attribution("o").await.awaits_sign_in);
         let signed_in = events::account_changed(ann, 2, "ann", None, &[]);

@@ -66,7 +66,7 @@ impl App {
     /// # Errors
     ///
     /// [`CallError::FieldInvalid`] for a negative size; [`CallError::PageTokenInvalid`] for a token
-    /// of another caller or filter; [`ChatError::ConsistencyUnavailable`].
+    /// of another caller or filter; [`CallError::ConsistencyUnavailable`].
     ///
     /// Source: SPEC 21, 25.
     pub(crate) async fn list_chatrooms(

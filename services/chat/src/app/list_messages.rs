@@ -40,10 +40,11 @@ impl App {
     ///
     /// [`ChatError::ChatroomNotFound`]; [`CallError::FieldInvalid`] for a negative size;
     /// [`CallError::PageTokenInvalid`] for a token of another chatroom or order;
-    /// [`ChatError::ConsistencyUnavailable`].
+    /// [`CallError::ConsistencyUnavailable`].
     ///
     /// [`CallError::FieldInvalid`]: kit::error::CallError::FieldInvalid
     /// [`CallError::PageTokenInvalid`]: kit::error::CallError::PageTokenInvalid
+    /// [`CallError::ConsistencyUnavailable`]: kit::error::CallError::ConsistencyUnavailable
     pub(crate) async fn list_messages(
         &self,
         caller: &Caller,

@@ -40,7 +40,7 @@ impl App {
     /// # Errors
     ///
     /// [`ChatError::ChatroomNotFound`]; [`CallError::FieldInvalid`] for a sequence that no message
-    /// has; [`ChatError::ConsistencyUnavailable`]; a reused request id.
+    /// has; [`CallError::ConsistencyUnavailable`]; a reused request id.
     ///
     /// Source: SPEC 30.
     pub(crate) async fn mark_read(

@@ -51,7 +51,7 @@ impl App {
     ///
     /// [`ChatError::MemberNotFound`], [`ChatError::AccountNotFound`], [`ChatError::AccountErased`];
     /// [`ChatError::MemberDeactivated`] only where one had to be made;
-    /// [`ChatError::ConsistencyUnavailable`]; a reused request id.
+    /// [`CallError::ConsistencyUnavailable`]; a reused request id.
     ///
     /// Source: SPEC 23.
     pub(crate) async fn open_direct(

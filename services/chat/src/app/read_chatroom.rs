@@ -14,7 +14,7 @@ impl App {
     /// # Errors
     ///
     /// [`ChatError::ChatroomNotFound`] when there is none or he does not see it;
-    /// [`ChatError::ConsistencyUnavailable`].
+    /// [`CallError::ConsistencyUnavailable`].
     pub(crate) async fn get_chatroom(
         &self,
         caller: &Caller,
@@ -33,7 +33,7 @@ impl App {
     /// # Errors
     ///
     /// [`ChatError::NothingToResume`] when there is none; [`ChatError::AccountNotFound`] when the
-    /// caller's account is unknown; [`ChatError::ConsistencyUnavailable`].
+    /// caller's account is unknown; [`CallError::ConsistencyUnavailable`].
     ///
     /// Source: SPEC 24.
     pub(crate) async fn resume_chatroom(

@@ -6,6 +6,7 @@ use domain::{
     id::{ChatroomId, MessageId},
     message::{MessageOrigin, Side},
 };
+use kit::error::CallError;
 
 use super::{
     App, Caller,
@@ -36,7 +37,7 @@ impl App {
     ///
     /// [`ChatError::MessageKindNotAllowed`], [`ChatError::ChatroomNotFound`],
     /// [`ChatError::ImageNotFound`], [`ChatError::MessageIdReused`], [`ChatError::AccountErased`],
-    /// [`ChatError::MemberDeactivated`], [`ChatError::ConsistencyUnavailable`];
+    /// [`ChatError::MemberDeactivated`], [`CallError::ConsistencyUnavailable`];
     /// [`ChatError::Overloaded`] when too many wait already.
     ///
     /// Source: SPEC 26 to 29, 32.
@@ -69,7 +70,7 @@ impl App {
         caught_up.caller.needed = None;
         match self.appender.append(Arc::new(caught_up)).await? {
             Appended::Message(message) => Ok(message),
-            Appended::Behind => Err(ChatError::ConsistencyUnavailable),
+            Appended::Behind => Err(CallError::ConsistencyUnavailable.into()),
         }
     }
 }

@@ -5,9 +5,7 @@ use domain::{id::BrandId, merge_policy::MergePolicy};
 use kit::db::{Connection, StoreError};
 use rapport_proto::{event::v1::event::Payload, identity::v1::AuditAction};
 
-use super::{
-    App, Stamp, Write, find_answer, find_brand, find_serving_brand, journal::Journal, keep_answer,
-};
+use super::{App, Stamp, Write, find_answer, find_brand, journal::Journal, keep_answer};
 use crate::{
     convert::{self, event::brand_changed},
     error::IdentityError,
@@ -80,13 +78,6 @@ impl App {
         let mut connection = self.db.read().await?;
         let brand = find_brand(&mut connection, brand_id).await?;
         Ok(with_policy(&mut connection, brand).await?)
-    }
-
-    /// Returns whether a Brand exists and is served.
-    pub(crate) async fn check_serving(&self, brand_id: &BrandId) -> Result<(), IdentityError> {
-        let mut connection = self.db.read().await?;
-        find_serving_brand(&mut connection, brand_id).await?;
-        Ok(())
     }
 
     /// Lists Brands by id, those behind `after`.

@@ -238,7 +238,7 @@ fn audited_reason(error: &IdentityError) -> Option<String> {
     let reason = match error {
         IdentityError::AssertionRefused { cause } => return Some(cause.to_string()),
         IdentityError::KeySetUnavailable => "KEY_SET_UNAVAILABLE",
-        IdentityError::BrandSuspended => "BRAND_SUSPENDED",
+        IdentityError::Call(CallError::BrandSuspended) => "BRAND_SUSPENDED",
         IdentityError::WidgetPolicyNotAccepted { .. } => "WIDGET_POLICY_NOT_ACCEPTED",
         IdentityError::Call(CallError::RequestIdReused) => "REQUEST_ID_REUSED",
         _ => return None,

@@ -3,15 +3,12 @@
 use std::sync::Arc;
 
 use domain::id::{AccountId, BrandId, CustomerId, LinkId};
-use futures_util::{
-    StreamExt,
-    stream::{self, BoxStream},
-};
+use futures_util::stream::BoxStream;
 use kit::{
     access::Principal,
     convert::field,
     error::CallError,
-    event_log::{self, Start},
+    event_log::{Batch, EventFeed},
     page::Page,
     server::Lifetime,
 };
@@ -34,14 +31,14 @@ const MAX_REASON: usize = 500;
 /// The service over the use cases, and over the event log.
 pub(crate) struct LinkRpc {
     app: Arc<App>,
-    lifetime: Lifetime,
+    events: EventFeed,
 }
 
 impl LinkRpc {
     pub(crate) fn new(app: &Arc<App>, lifetime: &Lifetime) -> Self {
         Self {
             app: Arc::clone(app),
-            lifetime: lifetime.clone(),
+            events: app.event_feed(lifetime),
         }
     }
 }
@@ -155,29 +152,12 @@ impl LinkService for LinkRpc {
             (_, requested) => Some(brand_of_call(&principal, requested)?),
         };
         if let Some(brand_id) = &brand_id {
-            self.app.check_serving(brand_id).await?;
+            self.app.get_brand(brand_id).await?;
         }
-        let start = match request.resume_position.as_str() {
-            "" => Start::Beginning,
-            position => Start::After(
-                position
-                    .parse()
-                    .map_err(|_| IdentityError::ResumePositionInvalid)?,
-            ),
-        };
-        let app = Arc::clone(&self.app);
-        let batches = event_log::watch(
-            self.app.db().clone(),
-            start,
-            brand_id,
-            self.lifetime.shutdown.clone(),
-        );
-        let responses = batches.map(move |batch| match batch {
-            Ok(batch) => Ok(batch.identity(app.now())),
-            Err(error) => Err(IdentityError::from(error).into()),
-        });
-        // The log has no end: the stream ends because the server stops, or behind an error.
-        let end = stream::once(async { Err(IdentityError::ShuttingDown.into()) });
-        Ok(Response::new(responses.chain(end).boxed()))
+        let events = self
+            .events
+            .watch(brand_id, &request.resume_position, Batch::identity)
+            .map_err(IdentityError::from)?;
+        Ok(Response::new(events))
     }
 }

@@ -19,7 +19,7 @@ use tonic::{
 use tower::{Layer, Service};
 use tracing::Instrument;
 
-use super::{Principal, Rules, TokenVerifier};
+use super::{Principal, Rules, Standing, TokenVerifier, stream};
 use crate::{
     error::{CallError, Refusal},
     limit::Limits,
@@ -41,6 +41,23 @@ struct Access {
     operator_token: Option<SecretString>,
     suite_secret: SecretString,
     limits: Limits,
+}
+
+/// Who calls.
+enum Caller {
+    /// Whom identity's token speaks for, as long as it does.
+    Token(Standing),
+    /// Who is known by the installation's own secrets, for good, or nobody in particular.
+    Installation(Principal),
+}
+
+impl Caller {
+    fn principal(&self) -> &Principal {
+        match self {
+            Self::Token(standing) => standing.principal(),
+            Self::Installation(principal) => principal,
+        }
+    }
 }
 
 impl AccessLayer {
@@ -65,40 +82,59 @@ impl AccessLayer {
 }
 
 impl Access {
-    async fn admit<B>(&self, request: &mut Request<B>) -> Result<(), Refusal> {
+    /// Finds out who calls, and returns what his call goes on under: of a stream the standing that it
+    /// must not outlive. A call that is no stream is carried out once it has begun.
+    async fn admit<B>(&self, request: &mut Request<B>) -> Result<Option<Standing>, Refusal> {
         let Some(rule) = self.rules.get(request.uri().path()) else {
             // No rule, no access (SPEC 59): what the contract does not know is not in this suite.
             let message = "there is no such method";
             return Err(Refusal::new(Code::Unimplemented, "UNIMPLEMENTED", message));
         };
-        let principal = if rule.is_open() {
+        let caller = if rule.is_open() {
             let backend_of = self.backend_of(bearer(request)).await;
             let origin = self.limits.origin(request, backend_of);
             let within = self.limits.check_origin(&origin);
             within.map_err(|error| error.refusal())?;
             request.extensions_mut().insert(origin);
-            Principal::Anonymous
+            Caller::Installation(Principal::Anonymous)
         } else {
             let token = bearer(request).ok_or_else(|| CallError::Unauthenticated.refusal())?;
             let authenticated = self.authenticate(token).await;
-            let principal = authenticated.map_err(|error| error.refusal())?;
-            if !rule.allows(&principal) {
-                return Err(CallError::PermissionDenied.refusal());
-            }
-            principal
+            authenticated.map_err(|error| error.refusal())?
         };
-        request.extensions_mut().insert(principal);
-        Ok(())
+        if !rule.allows(caller.principal()) {
+            return Err(CallError::PermissionDenied.refusal());
+        }
+        request.extensions_mut().insert(caller.principal().clone());
+        Ok(match caller {
+            Caller::Token(standing) if rule.is_stream() => Some(standing),
+            Caller::Token(_) | Caller::Installation(_) => None,
+        })
     }
 
-    /// Admits and carries out a call; a panic of the method ends this call alone.
-    async fn answer<S>(&self, mut inner: S, mut request: Request<Body>) -> Response<Body>
+    /// Admits and carries out a call.
+    async fn answer<S>(&self, inner: S, mut request: Request<Body>) -> Response<Body>
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
     {
-        if let Err(refusal) = self.admit(&mut request).await {
-            return refusal.into_status(self.domain).into_http();
+        let domain = self.domain;
+        match self.admit(&mut request).await {
+            Err(refusal) => refusal.into_status(domain).into_http(),
+            Ok(None) => self.carry_out(inner, request).await,
+            Ok(Some(standing)) => {
+                let lost = standing
+                    .lost()
+                    .map(move |error| error.refusal().into_status(domain));
+                stream::end_when_lost(self.carry_out(inner, request), lost.boxed()).await
+            }
         }
+    }
+
+    /// Carries out a call; a panic of the method ends this call alone.
+    async fn carry_out<S>(&self, mut inner: S, request: Request<Body>) -> Response<Body>
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    {
         let answered = AssertUnwindSafe(async { inner.call(request).await })
             .catch_unwind()
             .await;
@@ -128,21 +164,24 @@ impl Access {
     /// one that is not valid, is no token.
     async fn backend_of(&self, token: Option<&str>) -> Option<BrandId> {
         match self.tokens.verify(token?).await {
-            Ok(Principal::Service { brand_id, .. }) => Some(brand_id),
-            Ok(_) | Err(_) => None,
+            Ok(standing) => match standing.principal() {
+                Principal::Service { brand_id, .. } => Some(brand_id.clone()),
+                _ => None,
+            },
+            Err(_) => None,
         }
     }
 
-    async fn authenticate(&self, token: &str) -> Result<Principal, CallError> {
+    async fn authenticate(&self, token: &str) -> Result<Caller, CallError> {
         if secret::equal(token, self.suite_secret.expose_secret()) {
-            return Ok(Principal::Suite);
+            return Ok(Caller::Installation(Principal::Suite));
         }
         if let Some(operator) = &self.operator_token
             && secret::equal(token, operator.expose_secret())
         {
-            return Ok(Principal::Operator);
+            return Ok(Caller::Installation(Principal::Operator));
         }
-        self.tokens.verify(token).await
+        self.tokens.verify(token).await.map(Caller::Token)
     }
 }
 

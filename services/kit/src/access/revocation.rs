@@ -4,8 +4,12 @@
 //! and in memory for each call. One that has not heard from identity for too long does not know,
 //! and says so (SPEC 59).
 //!
+//! A suspended Brand is remembered beside them: its tokens are refused until it is resumed.
+//!
 //! A revocation matters as long as tokens from before it can live, so memory holds those of the last
 //! quarter of an hour before the latest one. Time is told by the events: no clock is asked.
+
+mod brands;
 
 use std::{
     collections::HashMap,
@@ -21,7 +25,8 @@ use rapport_proto::event::v1::{Event, SessionsRevoked, event::Payload, sessions_
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::Claims;
+use self::brands::Brands;
+use super::{ACCESS_TOKEN_TTL, Claims};
 use crate::{
     convert,
     db::{Connection, Db, Sql, StoreError, schema::revocation},
@@ -31,8 +36,8 @@ use crate::{
 
 /// A revoked session is refused whatever epoch its tokens name.
 const ANY_EPOCH: i64 = i64::MAX;
-/// The ten minutes that an access token lives, and five more for clocks that differ.
-const REMEMBERED: TimeDelta = TimeDelta::minutes(15);
+/// As long as an access token lives, and five minutes more for clocks that differ.
+const REMEMBERED: TimeDelta = TimeDelta::seconds(ACCESS_TOKEN_TTL.num_seconds() + 5 * 60);
 /// Memory is looked through again when it holds twice what was left the last time, and this many.
 const LEAST_TO_FORGET: usize = 1_024;
 
@@ -56,6 +61,7 @@ pub struct Revocations {
 struct Memory {
     revoked: HashMap<(BrandId, Uuid), Revoked>,
     latest: DateTime<Utc>,
+    brands: Brands,
     /// How many there may be before the old ones are looked for.
     limit: usize,
 }
@@ -85,7 +91,7 @@ struct Contact {
 }
 
 impl Revocations {
-    /// Returns the revocations kept in `db` that may still matter.
+    /// Returns the revocations kept in `db` that may still matter, and the suspended Brands.
     ///
     /// With a `silence_limit` they are current only for so long after identity was last heard of.
     ///
@@ -93,8 +99,12 @@ impl Revocations {
     ///
     /// What reading them fails with.
     pub async fn load(db: &Db, silence_limit: Option<Duration>) -> Result<Self, StoreError> {
-        let mut memory = Memory::default();
-        for row in load_recent(&mut *db.read().await?).await? {
+        let mut connection = db.read().await?;
+        let mut memory = Memory {
+            brands: Brands::load(&mut connection).await?,
+            ..Memory::default()
+        };
+        for row in load_recent(&mut connection).await? {
             memory.remember(row);
         }
         Ok(Self {
@@ -106,17 +116,21 @@ impl Revocations {
         })
     }
 
-    /// Remembers what `events`, one batch of identity's log or none, revoke, and that identity was
-    /// heard of.
+    /// Remembers what `events`, one batch of identity's log or none, revoke and suspend, and that
+    /// identity was heard of.
     ///
     /// A full batch is no contact: more has happened than it tells, and who is still reading what
     /// happened long ago does not know whom he may trust now.
     pub fn observe(&self, events: &[Event]) {
         let rows: Vec<Row> = events.iter().flat_map(rows).collect();
-        if !rows.is_empty() {
+        let brands: Vec<brands::Row> = events.iter().filter_map(brands::row).collect();
+        if !rows.is_empty() || !brands.is_empty() {
             let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
             for row in rows {
                 known.remember(row);
+            }
+            for row in brands {
+                known.brands.remember(row);
             }
         }
         let is_full = i64::try_from(events.len()).is_ok_and(|count| count >= BATCH_LENGTH);
@@ -130,6 +144,11 @@ impl Revocations {
             let last = *contact.last.lock().unwrap_or_else(PoisonError::into_inner);
             last.elapsed() < contact.limit
         })
+    }
+
+    pub(super) fn is_suspended(&self, brand_id: &BrandId) -> bool {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.brands.is_suspended(brand_id)
     }
 
     pub(super) fn is_revoked(&self, claims: &Claims) -> bool {
@@ -181,21 +200,31 @@ async fn load_recent(connection: &mut Connection) -> Result<Vec<Row>, StoreError
         .collect())
 }
 
-/// Keeps what `events` revoke, in the transaction of `connection`.
+/// Keeps what `events` revoke, and which Brands they suspend, in the transaction of `connection`.
 ///
 /// # Errors
 ///
-/// [`StoreError::Corrupt`] when a revocation breaks the contract: it must not be passed over; what the
-/// database fails with.
+/// [`StoreError::Corrupt`] when one breaks the contract: it must not be passed over; what the database
+/// fails with.
 pub async fn keep(connection: &mut Connection, events: &[Event]) -> Result<(), StoreError> {
     for event in events {
-        if matches!(event.payload, Some(Payload::SessionsRevoked(_))) && rows(event).is_empty() {
-            return Err(StoreError::Corrupt {
-                what: "sessions_revoked",
-            });
-        }
-        for row in rows(event) {
-            keep_row(connection, row).await?;
+        match &event.payload {
+            Some(Payload::SessionsRevoked(_)) => {
+                let rows = rows(event);
+                if rows.is_empty() {
+                    let what = "sessions_revoked";
+                    return Err(StoreError::Corrupt { what });
+                }
+                for row in rows {
+                    keep_row(connection, row).await?;
+                }
+            }
+            Some(Payload::BrandChanged(_)) => {
+                let what = "brand_changed";
+                let row = brands::row(event).ok_or(StoreError::Corrupt { what })?;
+                brands::keep(connection, row).await?;
+            }
+            _ => {}
         }
     }
     Ok(())

@@ -13,11 +13,17 @@ pub(super) struct Rule {
     callers: BTreeSet<i32>,
     /// A service needs one of these.
     scopes: BTreeSet<i32>,
+    is_stream: bool,
 }
 
 impl Rule {
     pub(super) fn is_open(&self) -> bool {
         self.callers.contains(&i32::from(Caller::Anonymous))
+    }
+
+    /// Tells whether caller or service, or both, send many messages.
+    pub(super) fn is_stream(&self) -> bool {
+        self.is_stream
     }
 
     pub(super) fn allows(&self, principal: &Principal) -> bool {
@@ -70,6 +76,7 @@ fn rule(pool: &DescriptorPool, method: &MethodDescriptor) -> Rule {
     Rule {
         callers: numbers(access, "callers"),
         scopes: numbers(access, "scopes"),
+        is_stream: method.is_client_streaming() || method.is_server_streaming(),
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, Utc};
+use chrono::TimeDelta;
 use domain::id::BrandId;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use quick_cache::sync::Cache;
@@ -19,11 +19,14 @@ use tokio::{sync::Mutex, time::Instant};
 use tonic::{Status, transport::Channel};
 use uuid::Uuid;
 
-use super::{Principal, Revocations, Subject};
+use super::{Principal, Revocations, Standing, Subject};
 use crate::{clock::Clock, error::CallError, secret};
 
 /// Who signs access tokens: the `iss` claim.
 pub const ISSUER: &str = "rapport-identity";
+
+/// How long an access token lives, and the longest that a verifier takes one for.
+pub const ACCESS_TOKEN_TTL: TimeDelta = TimeDelta::minutes(10);
 
 /// How many verified tokens are remembered.
 const REMEMBERED: usize = 16_384;
@@ -63,7 +66,7 @@ pub struct Claims {
 }
 
 impl Claims {
-    fn principal(&self) -> Option<Principal> {
+    pub(super) fn principal(&self) -> Option<Principal> {
         let brand_id = BrandId::parse(&self.brand).ok()?;
         let principal = match Caller::from_str_name(&format!("CALLER_{}", self.kind))? {
             Caller::Temporary => Principal::Temporary(self.subject(brand_id)?),
@@ -165,9 +168,9 @@ impl TokenVerifier {
     ///
     /// [`CallError::Unauthenticated`] when it is forged, expired or revoked;
     /// [`CallError::IdentityUnavailable`] when that cannot be told, because identity has been silent
-    /// for too long (SPEC 59) or its keys cannot be had.
-    pub async fn verify(&self, token: &str) -> Result<Principal, CallError> {
-        let now = self.clock.now();
+    /// for too long (SPEC 59) or its keys cannot be had; [`CallError::BrandSuspended`] while its Brand
+    /// is.
+    pub async fn verify(&self, token: &str) -> Result<Standing, CallError> {
         let digest = secret::token_digest(token);
         let claims = match self.verified.get(&digest) {
             Some(claims) => claims,
@@ -177,17 +180,9 @@ impl TokenVerifier {
                 claims
             }
         };
-        if is_expired(&claims, now) {
-            return Err(CallError::Unauthenticated);
-        }
-        if !self.revocations.is_current() {
-            return Err(CallError::IdentityUnavailable);
-        }
-        let principal = claims.principal().ok_or(CallError::Unauthenticated)?;
-        if self.revocations.is_revoked(&claims) {
-            return Err(CallError::Unauthenticated);
-        }
-        Ok(principal)
+        let standing = Standing::new(claims, self.revocations.clone(), self.clock.clone())?;
+        standing.check()?;
+        Ok(standing)
     }
 
     async fn verify_anew(&self, token: &str) -> Result<Claims, CallError> {
@@ -205,9 +200,14 @@ impl TokenVerifier {
         validation.set_required_spec_claims(&["exp", "iss", "sub"]);
         // Expiry is checked on each use, in the time of the service's own clock.
         validation.validate_exp = false;
-        decode::<Claims>(token, &key, &validation)
-            .map(|data| data.claims)
-            .map_err(|_| CallError::Unauthenticated)
+        let claims = decode::<Claims>(token, &key, &validation)
+            .map_err(|_| CallError::Unauthenticated)?
+            .claims;
+        // What was revoked is remembered for as long as a token may live, and no longer.
+        if claims.exp.saturating_sub(claims.iat) > ACCESS_TOKEN_TTL.num_seconds() {
+            return Err(CallError::Unauthenticated);
+        }
+        Ok(claims)
     }
 
     /// Fetches the key set, once for all who wait, and not again within the cooldown.
@@ -240,8 +240,4 @@ impl TokenVerifier {
         self.keys.replace(&response.into_inner().keys);
         Ok(())
     }
-}
-
-fn is_expired(claims: &Claims, now: DateTime<Utc>) -> bool {
-    now.timestamp() >= claims.exp
 }

@@ -50,3 +50,14 @@ diesel::table! {
         revoke_time -> DbTime,
     }
 }
+
+diesel::table! {
+    use diesel::sql_types::{BigInt, Bool};
+    use crate::db::DbText;
+
+    brand_state (brand_id) {
+        brand_id -> DbText,
+        revision -> BigInt,
+        is_suspended -> Bool,
+    }
+}

@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use chrono::{DateTime, Utc};
+use chrono::DateTime;
 use futures_util::{Stream, StreamExt};
 use rapport_proto::identity::v1::{
     self as identity, link_service_server::LinkService, session_service_server::SessionService,
@@ -23,7 +23,7 @@ use crate::{
     clock::Clock,
     db::Db,
     error::CallError,
-    event_log::{self, Start},
+    event_log::{Batch, EventFeed},
     limit::Limits,
     server::{Lifetime, Listen, Server},
 };
@@ -179,16 +179,17 @@ impl LinkService for Stub {
         let Some(db) = self.log.clone() else {
             return Ok(Response::new(futures_util::stream::pending().boxed()));
         };
-        let start = match request.get_ref().resume_position.as_str() {
-            "" => Start::Beginning,
-            text => Start::After(text.parse().unwrap()),
+        let feed = EventFeed {
+            domain: DOMAIN,
+            db,
+            clock: Clock::manual(DateTime::UNIX_EPOCH),
+            shutdown: self.lifetime.shutdown.clone(),
         };
-        let batches = event_log::watch(db, start, None, self.lifetime.shutdown.clone());
-        let responses = batches.map(|batch| match batch {
-            Ok(batch) => Ok(batch.identity(DateTime::<Utc>::UNIX_EPOCH)),
-            Err(error) => Err(CallError::from(error).refusal().into_status(DOMAIN)),
-        });
-        Ok(Response::new(responses.boxed()))
+        let position = &request.get_ref().resume_position;
+        let responses = feed
+            .watch(None, position, Batch::identity)
+            .map_err(|error| error.refusal().into_status(DOMAIN))?;
+        Ok(Response::new(responses))
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use kit::{consistency::ConsistencyToken, testing::TestEngine};
+use kit::{consistency::ConsistencyToken, error::CallError, testing::TestEngine};
 use rapport_proto::{
     event::v1::{AccountKind, LinkScope, event::Payload},
     identity::v1::{
@@ -173,7 +173,10 @@ async fn an_account_that_identity_does_not_know_sees_nothing() {
         assert_eq!(world.list(&nobody).await, []);
         // But whoever has signed in is known to somebody.
         let refused = world.page(&signed_in(world), 1, "").await.unwrap_err();
-        assert!(matches!(refused, ChatError::ConsistencyUnavailable));
+        assert!(matches!(
+            refused,
+            ChatError::Call(CallError::ConsistencyUnavailable)
+        ));
     })
     .await;
 }
@@ -186,7 +189,10 @@ async fn without_identity_what_is_behind_is_unavailable_and_the_rest_goes_on() {
         world.member(1).await;
         let room = world.room(&temporary, 1).await;
         let refused = world.page(&signed_in(&world), 1, "").await.unwrap_err();
-        assert!(matches!(refused, ChatError::ConsistencyUnavailable)); // SPEC 54
+        assert!(matches!(
+            refused,
+            ChatError::Call(CallError::ConsistencyUnavailable)
+        )); // SPEC 54
         let state = link_changed(link(1), (account(1), account(2)), LinkScope::History, false);
         world.learn(Payload::LinkChanged(state)).await;
         assert_eq!(world.list(&signed_in(&world)).await, [room]);

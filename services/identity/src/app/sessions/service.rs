@@ -1,7 +1,7 @@
 //! Tokens for the programs of a Brand.
 
 use domain::id::BrandId;
-use kit::{limit::Subject, secret::token_digest};
+use kit::{error::CallError, limit::Subject, secret::token_digest};
 use rapport_proto::access::v1::{Caller, Scope};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -38,7 +38,7 @@ impl App {
             .filter(|key| key.is_in_force(now))
             .ok_or(IdentityError::ApiKeyRefused)?;
         if find_brand(&mut connection, brand_id).await?.state == BrandState::Suspended {
-            return Err(IdentityError::BrandSuspended);
+            return Err(CallError::BrandSuspended.into());
         }
         let scopes: Vec<Scope> = key
             .scopes

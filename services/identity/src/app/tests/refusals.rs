@@ -1,7 +1,7 @@
 //! Sign-ins that are refused: what they leave behind, which is an audit entry (SPEC 60).
 
 use domain::{id::BrandId, sign_in::OutcomeKind::Upgraded};
-use kit::testing::TestEngine;
+use kit::{error::CallError, testing::TestEngine};
 use serde_json::json;
 
 use super::world::*;
@@ -101,7 +101,10 @@ async fn a_suspended_brand_and_an_unknown_one_sign_nobody_in() {
             })
             .await;
         let refused = check_refused(&world, command(&world), "BRAND_SUSPENDED").await;
-        assert!(matches!(refused, IdentityError::BrandSuspended));
+        assert!(matches!(
+            refused,
+            IdentityError::Call(CallError::BrandSuspended)
+        ));
 
         // There is no Brand to whom an entry could belong.
         let rows = world.rows().await;

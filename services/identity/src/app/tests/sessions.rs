@@ -382,11 +382,20 @@ async fn a_suspended_brand_opens_no_session() {
             .app
             .start_temporary_session(write, World::visitor(None))
             .await;
-        assert!(matches!(refused.err(), Some(IdentityError::BrandSuspended)));
+        assert!(matches!(
+            refused.err(),
+            Some(IdentityError::Call(CallError::BrandSuspended))
+        ));
         let refused = world.try_sign_in("c-1", serde_json::json!({}), None).await;
-        assert!(matches!(refused.err(), Some(IdentityError::BrandSuspended)));
+        assert!(matches!(
+            refused.err(),
+            Some(IdentityError::Call(CallError::BrandSuspended))
+        ));
         let refused = refresh(&world, &token(&started), request()).await;
-        assert!(matches!(refused.err(), Some(IdentityError::BrandSuspended)));
+        assert!(matches!(
+            refused.err(),
+            Some(IdentityError::Call(CallError::BrandSuspended))
+        ));
         let anonymous = Principal::Anonymous;
         let refused = world
             .app

@@ -2,6 +2,7 @@
 
 mod answers;
 mod limits;
+mod standing;
 mod tokens;
 
 use std::{collections::BTreeSet, sync::atomic::AtomicUsize};

@@ -1,5 +1,7 @@
 //! What of the revocations is kept, and for how long.
 
+use rapport_proto::event::v1::{BrandChanged, BrandState};
+
 use super::*;
 use crate::testing::{self, TestEngine};
 
@@ -116,4 +118,40 @@ async fn who_reads_what_happened_long_ago_does_not_know_whom_to_trust_now() {
     tokio::time::advance(limit).await;
     revocations.observe(&[]);
     assert!(revocations.is_current(), "a heartbeat");
+}
+
+fn brand(revision: i64, state: BrandState) -> Event {
+    let mut event = testing::event("shop", "");
+    event.payload = Some(Payload::BrandChanged(BrandChanged {
+        revision,
+        state: state.into(),
+        ..Default::default()
+    }));
+    event
+}
+
+#[tokio::test]
+async fn of_two_states_of_a_brand_the_later_counts_also_after_a_start() {
+    use BrandState::{Active, Suspended};
+    let shop = BrandId::parse("shop").unwrap();
+    for engine in TestEngine::ALL {
+        let (_database, db) = testing::open(engine).await;
+        for (events, is_suspended) in [
+            (vec![brand(2, Suspended), brand(1, Active)], true),
+            (vec![brand(3, Active), brand(2, Suspended)], false),
+        ] {
+            let told = Revocations::load(&db, None).await.unwrap();
+            told.observe(&events);
+            kept(&db, events).await.unwrap();
+            let loaded = Revocations::load(&db, None).await.unwrap();
+            for revocations in [told, loaded] {
+                assert_eq!(revocations.is_suspended(&shop), is_suspended, "{engine:?}"); // SPEC 51
+            }
+        }
+        let broken = kept(&db, vec![brand(4, BrandState::Unspecified)]).await;
+        assert!(
+            matches!(broken, Err(StoreError::Corrupt { .. })),
+            "{broken:?}"
+        );
+    }
 }

@@ -115,6 +115,16 @@ async fn signed_tokens_that_break_the_form_are_refused() {
             sid: None,
             ..good.clone()
         },
+        // Longer than any revocation is remembered.
+        Claims {
+            exp: 601,
+            ..good.clone()
+        },
+        Claims {
+            iat: i64::MIN,
+            exp: i64::MAX,
+            ..good.clone()
+        },
     ] {
         let token = bearer_of(&suite.token(&claims));
         check(
