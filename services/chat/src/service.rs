@@ -36,8 +36,8 @@ use crate::{
     grpc::{ChatGrpc, MessageEventGrpc},
 };
 
-pub(crate) const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
-pub(crate) const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
+const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 
 /// Chatrooms and messages, as a service.
 pub struct Service;
