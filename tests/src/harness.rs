@@ -45,6 +45,7 @@ pub(crate) struct TestSuite {
 pub(crate) struct Remains {
     databases: [TestDatabase; 3],
     secrets: Secrets,
+    clock: Clock,
 }
 
 impl Remains {
@@ -56,7 +57,25 @@ impl Remains {
             chat: nobody.clone(),
             attribution: nobody,
         };
-        service(&self.databases[0], &self.secrets, peers)
+        self.service(&self.databases[0], peers)
+    }
+
+    fn service(&self, database: &TestDatabase, peers: Peers) -> ServiceConfig {
+        ServiceConfig {
+            listen: Listen::anywhere(),
+            database: database.url.clone(),
+            peers,
+            secrets: self.secrets.clone(),
+            clock: self.clock.clone(),
+            identity_silence_limit: Duration::from_secs(30),
+            signing_key_lifetime: kit::config::DEFAULT_SIGNING_KEY_LIFETIME,
+            // A thousand sign-ins of one customer at once are a race to be seen, not an attack.
+            limits: LimitConfig {
+                account_per_minute: 0,
+                ..LimitConfig::default()
+            },
+            allow_private_key_addresses: true,
+        }
     }
 
     /// Returns the files of chat's SQLite database, as a backup keeps them.
@@ -93,37 +112,32 @@ impl Remains {
     }
 }
 
-fn service(database: &TestDatabase, secrets: &Secrets, peers: Peers) -> ServiceConfig {
-    ServiceConfig {
-        listen: Listen::anywhere(),
-        database: database.url.clone(),
-        peers,
-        secrets: secrets.clone(),
-        clock: Clock::system(),
-        identity_silence_limit: Duration::from_secs(30),
-        // A thousand sign-ins of one customer at once are a race to be seen, not an attack.
-        limits: LimitConfig {
-            account_per_minute: 0,
-            ..LimitConfig::default()
-        },
-        allow_private_key_addresses: true,
-    }
-}
-
 impl TestSuite {
     pub(crate) async fn start(engine: TestEngine) -> anyhow::Result<Self> {
+        Self::start_at(engine, Clock::system()).await
+    }
+
+    /// Starts a suite whose services are told the time by `clock`.
+    pub(crate) async fn start_at(engine: TestEngine, clock: Clock) -> anyhow::Result<Self> {
         let databases = [
             TestDatabase::create(engine).await,
             TestDatabase::create(engine).await,
             TestDatabase::create(engine).await,
         ];
         let secrets = Secrets::random();
-        Self::run(Remains { databases, secrets }).await
+        let remains = Remains {
+            databases,
+            secrets,
+            clock,
+        };
+        Self::run(remains).await
     }
 
     async fn run(remains: Remains) -> anyhow::Result<Self> {
-        let Remains { databases, secrets } = &remains;
-        let service = |database: &TestDatabase| service(database, secrets, Peers::default());
+        let Remains {
+            databases, secrets, ..
+        } = &remains;
+        let service = |database: &TestDatabase| remains.service(database, Peers::default());
         let suite = Suite::start(SuiteConfig {
             identity: service(&databases[0]),
             chat: service(&databases[1]),

@@ -13,4 +13,6 @@ mod foreign_client;
 mod forged_assertions;
 mod harness;
 mod races;
+mod revocation;
+mod signing_keys;
 mod stories;

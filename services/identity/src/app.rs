@@ -24,6 +24,8 @@ mod temporary_sessions;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use domain::id::{BrandId, KeyId, RequestId};
 use kit::{
@@ -70,7 +72,7 @@ pub(crate) struct App {
     ids: Ids,
     sealing_key: SealingKey,
     email_digest_key: EmailDigestKey,
-    signer: TokenSigner,
+    signer: Arc<TokenSigner>,
     published_keys: PublishedKeys,
     lanes: lanes::Lanes,
     limits: Limits,
@@ -143,7 +145,7 @@ impl App {
         clock: Clock,
         sealing_key: SealingKey,
         email_digest_key: EmailDigestKey,
-        signer: TokenSigner,
+        signer: Arc<TokenSigner>,
         limits: Limits,
         outward: Outward,
     ) -> Self {
@@ -162,7 +164,7 @@ impl App {
         }
     }
 
-    /// Returns the key that signs access tokens.
+    /// Returns the keys that sign access tokens.
     pub(crate) fn signer(&self) -> &TokenSigner {
         &self.signer
     }

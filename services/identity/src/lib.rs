@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use kit::{
-    access::{AccessLayer, InvalidToken, KeySet, TokenVerifier},
+    access::{AccessLayer, InvalidToken, TokenVerifier},
     config::ServiceConfig,
     db::{Db, Migrations, StoreError},
     ids::Ids,
@@ -58,7 +58,7 @@ pub enum StartError {
 pub struct Service;
 
 impl Service {
-    /// Builds the service: opens its database, loads or makes its signing key, binds its port.
+    /// Builds the service: opens its database, loads or makes its signing keys, binds its port.
     ///
     /// # Errors
     ///
@@ -77,10 +77,17 @@ impl Service {
             },
             peers: app::Peers::new(&config.peers, &secrets.suite_secret)?,
         };
-        let signer =
-            token::TokenSigner::load(&db, &secrets.sealing_key, config.clock.now()).await?;
-        let keys = KeySet::default();
-        keys.replace(signer.key_set());
+        let signer = token::TokenSigner::load(
+            &db,
+            &secrets.sealing_key,
+            config.signing_key_lifetime,
+            &config.clock,
+        );
+        let signer = Arc::new(signer.await?);
+        lifetime
+            .tasks
+            .spawn(Arc::clone(&signer).follow(lifetime.clone()));
+        let keys = signer.key_set();
         let tokens = TokenVerifier::new(keys, None, revocations, config.clock.clone());
         let limits = Limits::new(&config.limits, &config.clock);
         let access = AccessLayer::new(

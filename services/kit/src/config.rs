@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use chrono::TimeDelta;
 use clap::{Args, ValueEnum};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -29,6 +30,10 @@ use crate::{
 
 /// In characters; those that a first start makes have 43.
 const SHORTEST_CREDENTIAL: usize = 16;
+const DEFAULT_SIGNING_KEY_LIFETIME_DAYS: i64 = 30;
+/// How old a signing key becomes where nobody says otherwise.
+pub const DEFAULT_SIGNING_KEY_LIFETIME: TimeDelta =
+    TimeDelta::days(DEFAULT_SIGNING_KEY_LIFETIME_DAYS);
 
 /// How much a start forgives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -152,6 +157,15 @@ pub struct SuiteArgs {
     /// Lets a Brand's jwks_uri be http, and lead to private addresses: for development.
     #[arg(long, global = true, env = "RAPPORT_ALLOW_PRIVATE_KEY_ADDRESSES")]
     pub allow_private_key_addresses: bool,
+    /// Days after which identity makes another key to sign access tokens with.
+    #[arg(
+        long,
+        global = true,
+        env = "RAPPORT_SIGNING_KEY_LIFETIME_DAYS",
+        default_value_t = DEFAULT_SIGNING_KEY_LIFETIME_DAYS,
+        value_parser = clap::value_parser!(i64).range(1..=3_650)
+    )]
+    pub signing_key_lifetime_days: i64,
     /// How log lines look.
     #[arg(
         long,
@@ -232,6 +246,8 @@ pub struct ServiceConfig {
     pub limits: LimitConfig,
     /// Whether a Brand's key set is also fetched over http, and from addresses that are not public.
     pub allow_private_key_addresses: bool,
+    /// How old identity's newest signing key becomes before it makes another, at least a day.
+    pub signing_key_lifetime: TimeDelta,
 }
 
 /// Where the services find each other, as URIs.
@@ -328,6 +344,7 @@ impl SuiteArgs {
             identity_silence_limit: Duration::from_secs(self.identity_silence_limit_seconds),
             limits: self.limits.clone(),
             allow_private_key_addresses: self.allow_private_key_addresses,
+            signing_key_lifetime: TimeDelta::days(self.signing_key_lifetime_days),
         })
     }
 

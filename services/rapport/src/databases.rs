@@ -103,6 +103,7 @@ impl Databases {
             secrets: secrets.clone(),
             clock: Clock::system(),
             identity_silence_limit: Duration::from_secs(30),
+            signing_key_lifetime: kit::config::DEFAULT_SIGNING_KEY_LIFETIME,
             limits: limits.clone(),
             allow_private_key_addresses: false,
         };

@@ -39,6 +39,7 @@ fn config(database: &TestDatabase) -> ServiceConfig {
         },
         clock: Clock::system(),
         identity_silence_limit: Duration::from_secs(30),
+        signing_key_lifetime: kit::config::DEFAULT_SIGNING_KEY_LIFETIME,
         limits: LimitConfig::default(),
         allow_private_key_addresses: false,
     }

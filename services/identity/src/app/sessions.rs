@@ -146,7 +146,7 @@ impl App {
         Ok(OpenedSession {
             session_id: session.session_id,
             session_token: secrets.token,
-            access: self.signer.sign(bearer, self.clock.now())?,
+            access: self.signer.sign(bearer)?,
             expire_time: session.expire_time,
         })
     }

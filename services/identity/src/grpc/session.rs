@@ -201,7 +201,7 @@ impl SessionService for SessionRpc {
         _request: Request<proto::GetKeySetRequest>,
     ) -> Result<Response<proto::GetKeySetResponse>, Status> {
         Ok(Response::new(proto::GetKeySetResponse {
-            keys: self.app.signer().key_set().to_vec(),
+            keys: self.app.signer().published_keys(),
             max_age: Some(KEY_SET_MAX_AGE),
         }))
     }

@@ -30,6 +30,19 @@ pub(crate) async fn list(connection: &mut Connection) -> Result<Vec<SigningKey>,
     Ok(rows.into_iter().map(SigningKey::from).collect())
 }
 
+/// Deletes a key that nothing is verified with any more.
+pub(crate) async fn delete(
+    connection: &mut Connection,
+    signing_key_id: &str,
+) -> Result<(), StoreError> {
+    query!(connection, |c| diesel::delete(
+        signing_key::table.find(signing_key_id)
+    )
+    .execute(c)
+    .await)?;
+    Ok(())
+}
+
 pub(crate) async fn insert(
     connection: &mut Connection,
     key: &SigningKey,

@@ -56,7 +56,7 @@ impl App {
             scopes: scopes.iter().map(|scope| i32::from(*scope)).collect(),
         };
         Ok(IssuedServiceToken {
-            access: self.signer.sign(bearer, now)?,
+            access: self.signer.sign(bearer)?,
             scopes,
         })
     }

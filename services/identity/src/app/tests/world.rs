@@ -110,7 +110,7 @@ impl World {
         let db = database.open(crate::migrations()).await;
         let clock = Clock::manual(start_time());
         let sealing_key = SealingKey::new(Key::random());
-        let signer = TokenSigner::load(&db, &sealing_key, clock.now())
+        let signer = TokenSigner::load(&db, &sealing_key, TimeDelta::days(30), &clock)
             .await
             .unwrap();
         let digest_key = EmailDigestKey::new(Key::random());
@@ -119,7 +119,7 @@ impl World {
             clock.clone(),
             sealing_key,
             digest_key,
-            signer,
+            signer.into(),
             Limits::new(&LimitConfig::off(), &clock),
             nobody(),
         );
