@@ -66,7 +66,7 @@ labels!(SessionEnd { Ended => "ENDED", Merged => "MERGED", Revoked => "REVOKED" 
 pub struct SessionState {
     /// From when on it is expired, this instant included (SPEC 57).
     pub expire_time: DateTime<Utc>,
-    /// How it ended, if it did. The first end counts, unless a later one is [`SessionEnd::Revoked`].
+    /// How it ended, if it did. The first end counts: what has ended is not ended again.
     pub end: Option<SessionEnd>,
 }
 
