@@ -265,6 +265,51 @@ async fn an_erasure_raises_the_link_revision_of_its_person() {
 }
 
 #[tokio::test]
+async fn an_answer_about_an_erased_person_erases_all_its_accounts() {
+    // SPEC 55: whichever comes first, the answer, the events, or a mark without either.
+    for engine in TestEngine::ALL {
+        let (_database, db) = testing::open(engine).await;
+        let Some(Payload::AccountErased(erasure)) =
+            Fact::Erased { number: 0 }.event("shop").payload
+        else {
+            unreachable!("it was made so");
+        };
+        let accounts = [0, 1].map(|number| {
+            let mut account = facts::changed(number, 2);
+            account.set_state(AccountState::Erased);
+            account
+        });
+        let person = Person {
+            person_id: facts::account(0).to_string(),
+            accounts: accounts.to_vec(),
+            erasure: Some(erasure),
+            ..Default::default()
+        };
+        let brand = BrandId::parse("shop").unwrap();
+        let later = DateTime::UNIX_EPOCH + chrono::TimeDelta::days(40_000);
+        let kept: Result<(), StoreError> = db
+            .run_tx(
+                "keep_person",
+                (brand.clone(), person, later),
+                |connection, (brand, person, later)| {
+                    Box::pin(async move {
+                        accounts::mark_erased(connection, brand, facts::account(1), *later).await?;
+                        keep_person(connection, brand, person).await
+                    })
+                },
+            )
+            .await;
+        kept.unwrap();
+        let ids = [0, 1].map(facts::account);
+        let mut connection = db.read().await.unwrap();
+        let known = accounts::list(&mut connection, &brand, &ids).await.unwrap();
+        let times: Vec<_> = known.iter().map(|account| account.erase_time).collect();
+        assert!(times[0].is_some() && times[0] < Some(later), "{engine:?}");
+        assert_eq!(times[0], times[1], "{engine:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_answer_of_identity_is_known_up_to_its_own_revision() {
     // The revision may have been raised by what no account or link of the answer tells.
     for engine in TestEngine::ALL {

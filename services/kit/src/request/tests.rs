@@ -181,3 +181,30 @@ async fn of_calls_that_claim_an_id_at_once_one_gets_it_and_the_others_its_answer
         assert!(matches!(reused, Err(CallError::RequestIdReused)));
     }
 }
+
+#[tokio::test]
+async fn a_call_that_was_forgotten_is_a_first_one_again() {
+    for engine in TestEngine::ALL {
+        let (_database, db) = testing::open(engine).await;
+        let keys = ["account/1", "account/2", "account/3"]
+            .map(|principal| key("shop", principal, "OpenDirectChatroom", ""));
+        for key in &keys {
+            call(&db, key.clone(), b"first").await.unwrap();
+        }
+        let forgotten: Result<(), StoreError> = db
+            .run_tx("forget", keys.clone(), |connection, keys| {
+                Box::pin(async move {
+                    forget(connection, &keys[0]).await?;
+                    forget_all_of(connection, &keys[1].brand_id, "account/2").await
+                })
+            })
+            .await;
+        forgotten.unwrap();
+        let mut answers = Vec::new();
+        for key in keys {
+            answers.push(call(&db, key, b"second").await.unwrap());
+        }
+        let expected: [&[u8]; 3] = [b"second", b"second", b"first"];
+        assert_eq!(answers, expected, "{engine:?}"); // SPEC 55, 61
+    }
+}

@@ -143,3 +143,19 @@ async fn two_that_open_one_file_at_once_migrate_it_once() {
         thread.join().unwrap().unwrap();
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_emptied_log_holds_nothing_and_the_writer_goes_on() {
+    let database = TestDatabase::create(TestEngine::Sqlite).await;
+    let db = database.open(testing::migrations()).await;
+    let DatabaseUrl::Sqlite(file) = &database.url else {
+        panic!("{:?}", database.url);
+    };
+    let log = file.with_extension("sqlite3-wal");
+    let append = || testing::append(&db, vec![testing::event("shop", "a-word-of-its-own")]);
+    append().await;
+    assert!(std::fs::metadata(&log).unwrap().len() > 0);
+    db.empty_log().await.unwrap(); // SPEC 55
+    assert_eq!(std::fs::metadata(&log).unwrap().len(), 0);
+    append().await;
+}
