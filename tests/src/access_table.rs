@@ -24,7 +24,7 @@ const HOW: &str = "tests/src/access_table/table.txt says who may call which meth
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_table_has_every_method_that_the_services_have_and_no_other() {
-    let world = World::start(TestEngine::Sqlite).await.unwrap();
+    let world = Box::pin(World::start(TestEngine::Sqlite)).await.unwrap();
     let served = world.methods().await.unwrap();
     let rows = row::table();
     let listed: BTreeSet<String> = rows.iter().map(|row| row.method.clone()).collect();
@@ -35,12 +35,12 @@ async fn the_table_has_every_method_that_the_services_have_and_no_other() {
         missing.is_empty() && unknown.is_empty(),
         "methods without a row: {missing:?}; rows without a method: {unknown:?}. {HOW}"
     );
-    world.stop().await.unwrap();
+    Box::pin(world.stop()).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_caller_is_let_in_where_the_table_says_and_nowhere_else() {
-    let mut world = World::start(TestEngine::Sqlite).await.unwrap();
+    let mut world = Box::pin(World::start(TestEngine::Sqlite)).await.unwrap();
     let mut wrong = Vec::new();
     for row in row::table() {
         for who in Who::ALL {
@@ -65,14 +65,14 @@ async fn each_caller_is_let_in_where_the_table_says_and_nowhere_else() {
         }
     }
     assert!(wrong.is_empty(), "{}\n{HOW}", wrong.join("\n"));
-    world.stop().await.unwrap();
+    Box::pin(world.stop()).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_brands_ids_are_answered_like_ids_that_do_not_exist() {
     // SPEC 1
     for engine in TestEngine::ALL {
-        let mut world = World::start(engine).await.unwrap();
+        let mut world = Box::pin(World::start(engine)).await.unwrap();
         let mut wrong = Vec::new();
         for row in row::table() {
             let expected: BTreeSet<_> = row.of_other_brand().into_iter().collect();
@@ -103,7 +103,7 @@ async fn another_brands_ids_are_answered_like_ids_that_do_not_exist() {
             }
         }
         assert!(wrong.is_empty(), "{engine:?}: {}\n{HOW}", wrong.join("\n"));
-        world.stop().await.unwrap();
+        Box::pin(world.stop()).await.unwrap();
     }
 }
 

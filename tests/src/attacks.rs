@@ -9,6 +9,7 @@
 mod forced_linking;
 mod pre_hijacking;
 
+use futures_util::{FutureExt, future::LocalBoxFuture};
 use kit::testing::TestEngine;
 use rapport::client::{
     Caller, request_id,
@@ -47,19 +48,25 @@ pub(crate) struct Scene {
 }
 
 /// Plays an attack on both engines, each in a shop of its own.
-async fn on_both_engines(preset: MergePolicyPreset, attack: impl AsyncFn(&Scene)) {
-    for engine in TestEngine::ALL {
-        let suite = TestSuite::start(engine).await.unwrap();
-        let shop = suite.shop(preset).await.unwrap();
-        let scene = Scene {
-            mia: shop.hire("Mia").await.unwrap(),
-            crony: shop.hire("Crony").await.unwrap(),
-            shop,
-            suite,
-        };
-        attack(&scene).await;
-        scene.suite.stop().await.unwrap();
-    }
+fn on_both_engines<'a>(
+    preset: MergePolicyPreset,
+    attack: impl AsyncFn(&Scene) + 'a,
+) -> LocalBoxFuture<'a, ()> {
+    let played = async move {
+        for engine in TestEngine::ALL {
+            let suite = TestSuite::start(engine).await.unwrap();
+            let shop = suite.shop(preset).await.unwrap();
+            let scene = Scene {
+                mia: shop.hire("Mia").await.unwrap(),
+                crony: shop.hire("Crony").await.unwrap(),
+                shop,
+                suite,
+            };
+            attack(&scene).await;
+            scene.suite.stop().await.unwrap();
+        }
+    };
+    played.boxed_local()
 }
 
 impl Scene {

@@ -138,12 +138,12 @@ impl TestSuite {
             databases, secrets, ..
         } = &remains;
         let service = |database: &TestDatabase| remains.service(database, Peers::default());
-        let suite = Suite::start(SuiteConfig {
+        let config = SuiteConfig {
             identity: service(&databases[0]),
             chat: service(&databases[1]),
             attribution: service(&databases[2]),
-        })
-        .await?;
+        };
+        let suite = Box::pin(Suite::start(config)).await?;
         let operator_token = secrets
             .operator_token
             .clone()

@@ -80,7 +80,7 @@ impl App {
             .await
             .map_err(|error| match error {
                 CallError::IdentityUnavailable => CallError::ConsistencyUnavailable,
-                error => error.into(),
+                error => error,
             })?;
         let stays_unknown = !found && needed.link_revision == 0;
         if stays_unknown || self.knows(brand_id, needed).await? {

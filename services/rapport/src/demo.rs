@@ -63,7 +63,7 @@ async fn play_on(databases: &Databases, json: bool) -> anyhow::Result<()> {
         .context("random secrets have an operator")?;
     let suite = Suite::start(databases.suite_config(&secrets, &LimitConfig::default())).await?;
     let channels = Channels::new(suite.identity, suite.chat, suite.attribution)?;
-    let played = play(&channels, operator_token.expose_secret(), json).await;
+    let played = Box::pin(play(&channels, operator_token.expose_secret(), json)).await;
     suite.stop().await?;
     played
 }

@@ -64,7 +64,7 @@ impl Suite {
         ];
         for (name, mut config) in names.into_iter().zip(configs) {
             config.peers = peers.clone();
-            let server = build(name, config).await?;
+            let server = Box::pin(build(name, config)).await?;
             spawn(&mut servers, &mut stops, server);
         }
         Ok(Self {

@@ -276,6 +276,4 @@ async fn a_method_whose_turn_has_not_come_says_so() {
     check(refused.await, code, "UNIMPLEMENTED");
     let refused = attributions.watch_attributions(service(Default::default()));
     check(refused.await.map(|_| ()), code, "UNIMPLEMENTED");
-    let refused = attributions.export_person(service(Default::default()));
-    check(refused.await.map(|_| ()), code, "UNIMPLEMENTED");
 }

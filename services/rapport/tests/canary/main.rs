@@ -27,12 +27,12 @@ use crate::{
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_personal_leaves_its_database_on_sqlite() {
-    check(Engine::Sqlite).await.unwrap();
+    Box::pin(check(Engine::Sqlite)).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_personal_leaves_its_database_on_postgresql() {
-    check(Engine::Postgres).await.unwrap();
+    Box::pin(check(Engine::Postgres)).await.unwrap();
 }
 
 async fn check(engine: Engine) -> anyhow::Result<()> {

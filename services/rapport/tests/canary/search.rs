@@ -97,7 +97,7 @@ fn forms(value: &[u8]) -> Vec<Vec<u8>> {
         let cut = usize::from(bytes.len() % 3 != 0);
         for engine in [BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD] {
             let encoded = engine.encode(&bytes);
-            forms.push(encoded[skipped..encoded.len() - cut].as_bytes().to_vec());
+            forms.push(encoded.as_bytes()[skipped..encoded.len() - cut].to_vec());
         }
     }
     forms.sort();
