@@ -4,7 +4,7 @@
 //! length takes the same memory. It ends when he goes away. A stream that ends without an error is
 //! whole: also a panic of the task is told as an error.
 
-use futures_util::{StreamExt, stream, stream::BoxStream};
+use futures_util::{StreamExt, future, stream, stream::BoxStream};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
@@ -22,8 +22,10 @@ impl<T> Parts<T> {
     /// Hands a part over, and waits while the reader is behind. No connection to the database should
     /// be held meanwhile.
     pub async fn send(&self, part: T) {
-        // Where the reader has gone, the task is being ended.
-        let _ = self.0.send(part).await;
+        if self.0.send(part).await.is_err() {
+            // The reader has gone, and the task ends here: to go on would keep it from being ended.
+            future::pending().await
+        }
     }
 }
 
