@@ -16,7 +16,10 @@ pub(crate) mod record_refund;
 pub(crate) mod record_status;
 
 use domain::id::{BrandId, OrderId};
-use kit::{access::SuiteChannel, clock::Clock, db::Db, ids::Ids, secret::EmailDigestKey};
+use kit::{
+    access::SuiteChannel, clock::Clock, db::Db, ids::Ids, request::RequestKeys,
+    secret::EmailDigestKey,
+};
 use rapport_proto::identity::v1::link_service_client::LinkServiceClient;
 use tokio::sync::Notify;
 
@@ -28,6 +31,8 @@ pub(crate) struct App {
     pub(crate) clock: Clock,
     pub(crate) ids: Ids,
     pub(crate) email_digest_key: EmailDigestKey,
+    /// Makes the keys of repeatable calls.
+    pub(crate) request_keys: RequestKeys,
     /// Whom to ask for a sign-in that is not seen yet.
     pub(crate) identity: LinkServiceClient<SuiteChannel>,
     /// Wakes the evaluation.

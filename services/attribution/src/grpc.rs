@@ -16,7 +16,7 @@ use tonic::{Request, Response, Status};
 pub(crate) use attribution_service::AttributionMethods;
 pub(crate) use order_service::OrderMethods;
 
-use crate::error::Error;
+use crate::{app::App, error::Error};
 
 /// Who calls, of which Brand. The access layer has let him in.
 struct Caller {
@@ -50,12 +50,14 @@ impl Caller {
     /// Returns what makes two calls the same call.
     fn request_key(
         &self,
+        app: &App,
         method: &'static str,
         request_id: &str,
         body: &impl Message,
     ) -> Result<RequestKey, CallError> {
         let (brand_id, name) = (self.brand_id.clone(), self.name.clone());
-        RequestKey::new(brand_id, name, method, request_id, body)
+        app.request_keys
+            .key(brand_id, name, method, request_id, body)
     }
 }
 

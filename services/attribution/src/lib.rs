@@ -31,6 +31,7 @@ use kit::{
     event_log::Batch,
     ids::Ids,
     limit::Limits,
+    request::RequestKeys,
     server::{Lifetime, Listen, Server, ServerError, channel},
 };
 use rapport_proto::{
@@ -100,6 +101,7 @@ impl Service {
             db,
             clock: config.clock.clone(),
             ids: Ids::new(config.clock.clone()),
+            request_keys: RequestKeys::new(&config.secrets.email_digest_key),
             email_digest_key: config.secrets.email_digest_key.clone(),
             identity: links.clone(),
             wake: Notify::new(),

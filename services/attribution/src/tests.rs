@@ -30,7 +30,7 @@ use kit::{
     db::{Db, StoreError},
     event_log::Batch,
     ids::Ids,
-    request::RequestKey,
+    request::{RequestKey, RequestKeys},
     server::channel,
     testing::{TestDatabase, TestEngine},
 };
@@ -93,6 +93,7 @@ impl World {
             db,
             clock: clock.clone(),
             ids: Ids::new(clock.clone()),
+            request_keys: RequestKeys::new(&secrets.email_digest_key),
             email_digest_key: secrets.email_digest_key,
             identity: LinkServiceClient::with_interceptor(nobody, credential),
             wake: Notify::new(),
@@ -136,14 +137,11 @@ impl World {
             order_id: tag.to_owned(),
         };
         let id = Uuid::from_u128(id).to_string();
-        RequestKey::new(
-            self.brand.clone(),
-            "service/1".to_owned(),
-            method,
-            &id,
-            &body,
-        )
-        .unwrap()
+        let (brand, name) = (self.brand.clone(), "service/1".to_owned());
+        self.app
+            .request_keys
+            .key(brand, name, method, &id, &body)
+            .unwrap()
     }
 
     fn new_request(&self, method: &'static str) -> RequestKey {

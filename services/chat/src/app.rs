@@ -27,7 +27,9 @@ use kit::{
     directory::{self, accounts, links},
     error::CallError,
     ids::Ids,
+    request::{RequestKey, RequestKeys},
 };
+use prost::Message;
 use rapport_proto::identity::v1::link_service_client::LinkServiceClient;
 
 use crate::error::ChatError;
@@ -54,11 +56,26 @@ pub(crate) struct App {
     pub ids: Ids,
     /// Who is asked where the directory is behind.
     pub identity: LinkServiceClient<SuiteChannel>,
+    /// Makes the keys of repeatable calls.
+    pub request_keys: RequestKeys,
     /// Where messages are handed in.
     pub appender: Appender,
 }
 
 impl App {
+    /// Returns what makes two calls of this caller the same call (SPEC 61).
+    pub(crate) fn request_key(
+        &self,
+        caller: &Caller,
+        method: &'static str,
+        request_id: &str,
+        body: &impl Message,
+    ) -> Result<RequestKey, CallError> {
+        let (brand_id, name) = (caller.brand_id.clone(), caller.name.clone());
+        self.request_keys
+            .key(brand_id, name, method, request_id, body)
+    }
+
     /// Brings what is known of identity up to what the caller has already been told by it (SPEC 54).
     ///
     /// Asks identity at most once. An account that identity does not know either stays unknown, and

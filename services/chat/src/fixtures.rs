@@ -15,7 +15,8 @@ use kit::{
     directory,
     event_log::{self, Start},
     ids::Ids,
-    request::RequestKey,
+    request::RequestKeys,
+    secret::{EmailDigestKey, Key},
     server,
     testing::{TestDatabase, TestEngine},
 };
@@ -150,6 +151,7 @@ impl World {
         let credential = Bearer::new(&"secret".into()).unwrap();
         let channel = server::channel(uri).unwrap();
         let app = App {
+            request_keys: RequestKeys::new(&EmailDigestKey::new(Key::random())),
             appender: Appender::new(&db),
             db,
             clock: clock.clone(),
@@ -326,7 +328,10 @@ impl World {
             ..Default::default()
         };
         let (brand_id, name) = (self.brand_id.clone(), "suite".to_owned());
-        let key = RequestKey::new(brand_id.clone(), name, "ErasePerson", request_id, &request);
+        let key =
+            self.app
+                .request_keys
+                .key(brand_id.clone(), name, "ErasePerson", request_id, &request);
         ErasePerson {
             brand_id,
             erasure_id: Uuid::from_u128(0x0e00).into(),
@@ -342,8 +347,9 @@ impl World {
             ..Default::default()
         };
         let id = &request.request_id;
-        let (brand_id, name) = (caller.brand_id.clone(), caller.name.clone());
-        let key = RequestKey::new(brand_id, name, "OpenDirectChatroom", id, &request);
+        let key = self
+            .app
+            .request_key(caller, "OpenDirectChatroom", id, &request);
         OpenDirect {
             member_id: member(number),
             key: key.unwrap(),

@@ -15,6 +15,7 @@ use kit::{
     event_log::{Batch, EventFeed},
     ids::Ids,
     limit::Limits,
+    request::RequestKeys,
     server::{self, Lifetime, Server, ServerError},
 };
 use rapport_proto::{
@@ -116,6 +117,7 @@ impl Service {
         });
         let ids = Ids::new(clock.clone());
         let app = App {
+            request_keys: RequestKeys::new(&config.secrets.email_digest_key),
             appender: Appender::new(&db),
             db,
             clock,

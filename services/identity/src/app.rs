@@ -36,10 +36,11 @@ use kit::{
     event_log::EventFeed,
     ids::Ids,
     limit::Limits,
-    request::RequestKey,
+    request::{RequestKey, RequestKeys},
     secret::{EmailDigestKey, SealingKey},
     server::Lifetime,
 };
+use prost::Message;
 use rapport_proto::access::v1::Caller;
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -72,6 +73,8 @@ pub(crate) struct App {
     ids: Ids,
     sealing_key: SealingKey,
     email_digest_key: EmailDigestKey,
+    /// Makes the keys of repeatable calls.
+    pub(crate) request_keys: RequestKeys,
     signer: Arc<TokenSigner>,
     published_keys: PublishedKeys,
     lanes: lanes::Lanes,
@@ -140,6 +143,26 @@ pub(crate) struct Stamp {
 }
 
 impl App {
+    /// Returns a write, with what makes it repeatable.
+    pub(crate) fn write(
+        &self,
+        principal: &Principal,
+        brand_id: BrandId,
+        method: &'static str,
+        request_id: &str,
+        body: &impl Message,
+    ) -> Result<Write, IdentityError> {
+        let name = principal.name();
+        let key = self
+            .request_keys
+            .key(brand_id.clone(), name, method, request_id, body)?;
+        Ok(Write {
+            brand_id,
+            actor: Actor::from(principal),
+            key,
+        })
+    }
+
     pub(crate) fn new(
         db: Db,
         clock: Clock,
@@ -154,6 +177,7 @@ impl App {
             ids: Ids::new(clock.clone()),
             clock,
             sealing_key,
+            request_keys: RequestKeys::new(&email_digest_key),
             email_digest_key,
             signer,
             published_keys: PublishedKeys::new(outward.key_reach),

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use domain::id::BrandId;
 use kit::{
     access::{self, Principal},
-    request::RequestKey,
     server::Lifetime,
 };
 use rapport_proto::identity::v1::{
@@ -20,10 +19,7 @@ use rapport_proto::identity::v1::{
 };
 use tonic::{Request, service::RoutesBuilder};
 
-use crate::{
-    app::{Actor, App, Write},
-    error::IdentityError,
-};
+use crate::{app::App, error::IdentityError};
 
 /// The full names of the services, for health and reflection.
 pub(crate) const SERVICE_NAMES: [&str; 4] = [
@@ -62,20 +58,4 @@ fn own_brand(principal: &Principal) -> Result<BrandId, IdentityError> {
         .brand_id()
         .cloned()
         .ok_or(IdentityError::BrandNotFound)
-}
-
-/// Returns a write, with what makes it repeatable.
-fn write(
-    principal: &Principal,
-    brand_id: BrandId,
-    method: &'static str,
-    request_id: &str,
-    body: &impl prost::Message,
-) -> Result<Write, IdentityError> {
-    let key = RequestKey::new(brand_id.clone(), principal.name(), method, request_id, body)?;
-    Ok(Write {
-        brand_id,
-        actor: Actor::from(principal),
-        key,
-    })
 }

@@ -8,13 +8,13 @@ use diesel::{ExpressionMethods, OptionalExtension, QueryDsl};
 use diesel_async::RunQueryDsl;
 use domain::id::{BrandId, RequestId};
 use prost::Message;
-use sha2::{Digest, Sha256};
 
 use crate::{
     convert,
     db::{Connection, Sql, StoreError, schema::request},
     error::CallError,
     query,
+    secret::{DigestKey, EmailDigestKey},
 };
 
 /// What makes two calls the same call.
@@ -27,29 +27,44 @@ pub struct RequestKey {
     body_digest: Vec<u8>,
 }
 
-impl RequestKey {
+/// Makes the keys of calls.
+///
+/// A call is kept longer than the person it was about (SPEC 55), and names and e-mails are easily
+/// guessed: so a body's digest is keyed.
+#[derive(Clone, Debug)]
+pub struct RequestKeys(DigestKey);
+
+impl RequestKeys {
+    /// Returns what makes the keys of this installation's calls.
+    pub fn new(secret: &EmailDigestKey) -> Self {
+        Self(secret.derive("request body"))
+    }
+
     /// Returns the key of a call: `principal` is who calls, as kind and id; `method` the RPC's name;
     /// `body` the request, whose `request_id` field holds `request_id`.
     ///
     /// # Errors
     ///
     /// [`CallError::FieldInvalid`] when `request_id` is no UUID.
-    pub fn new(
+    pub fn key(
+        &self,
         brand_id: BrandId,
         principal: String,
         method: &'static str,
         request_id: &str,
         body: &impl Message,
-    ) -> Result<Self, CallError> {
-        Ok(Self {
+    ) -> Result<RequestKey, CallError> {
+        Ok(RequestKey {
             brand_id,
             principal,
             method,
             request_id: convert::field("request_id", request_id.parse())?,
-            body_digest: Sha256::digest(body.encode_to_vec()).to_vec(),
+            body_digest: self.0.digest(&body.encode_to_vec()).to_vec(),
         })
     }
+}
 
+impl RequestKey {
     /// Returns the id that the caller chose; events carry it as their cause.
     pub fn request_id(&self) -> RequestId {
         self.request_id

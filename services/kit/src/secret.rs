@@ -137,6 +137,28 @@ impl EmailDigestKey {
         let brand_key = hmac(self.0.0.expose_secret(), brand_id.as_str().as_bytes());
         hmac(&brand_key, email.as_str().as_bytes())
     }
+
+    /// Returns a key for something else that must not be guessed from its digest; `purpose` tells it
+    /// from the others.
+    pub(crate) fn derive(&self, purpose: &str) -> DigestKey {
+        // No Brand's id begins with a zero byte, so no Brand's key is the same.
+        let label = [b"\0", purpose.as_bytes()].concat();
+        DigestKey(Key(SecretBox::new(Box::new(hmac(
+            self.0.0.expose_secret(),
+            &label,
+        )))))
+    }
+}
+
+/// Turns texts into digests from which nobody without the key can guess them.
+#[derive(Clone, Debug)]
+pub(crate) struct DigestKey(Key);
+
+impl DigestKey {
+    /// Returns the digest that stands for `text`.
+    pub(crate) fn digest(&self, text: &[u8]) -> [u8; 32] {
+        hmac(self.0.0.expose_secret(), text)
+    }
 }
 
 /// Returns HMAC-SHA-256 (RFC 2104).

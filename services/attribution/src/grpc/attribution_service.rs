@@ -92,7 +92,12 @@ impl AttributionMethods {
         let request = request.into_inner();
         let policy = convert::policy::policy(request.policy.as_ref())?;
         let effective_time = optional_instant("effective_time", request.effective_time.as_ref())?;
-        let key = caller.request_key("SetAttributionPolicy", &request.request_id, &request)?;
+        let key = caller.request_key(
+            &self.0,
+            "SetAttributionPolicy",
+            &request.request_id,
+            &request,
+        )?;
         let service_id = caller.service_id;
         let set = policies::set_policy(
             &self.0,
@@ -138,7 +143,12 @@ impl AttributionMethods {
         let request = request.into_inner();
         let from_time = optional_instant("from_time", request.from_time.as_ref())?;
         let until_time = optional_instant("until_time", request.until_time.as_ref())?;
-        let key = caller.request_key("RecomputeAttributions", &request.request_id, &request)?;
+        let key = caller.request_key(
+            &self.0,
+            "RecomputeAttributions",
+            &request.request_id,
+            &request,
+        )?;
         let brand_id = &caller.brand_id;
         let progress =
             recomputations::recompute(&self.0, brand_id, key, from_time, until_time).await?;

@@ -50,7 +50,7 @@ impl OrderMethods {
         let caller = Caller::of(&request)?;
         let request = request.into_inner();
         let report = convert::checkout_report(request.checkout.as_ref())?;
-        let key = caller.request_key("RecordCheckout", &request.request_id, &request)?;
+        let key = caller.request_key(&self.0, "RecordCheckout", &request.request_id, &request)?;
         let checkout = record_checkout(&self.0, &caller.brand_id, key, report).await?;
         Ok(RecordCheckoutResponse {
             checkout: Some(checkout),
@@ -72,7 +72,7 @@ impl OrderMethods {
             order: Some(convert::without_email(&report)),
             ..request
         };
-        let key = caller.request_key("RecordOrder", &body.request_id, &body)?;
+        let key = caller.request_key(&self.0, "RecordOrder", &body.request_id, &body)?;
         let order_id = report.id.clone();
         record_order(&self.0, brand_id, key, report, token).await?;
         let order = orders::get_order(&self.0, brand_id, &order_id).await?;
@@ -95,7 +95,8 @@ impl OrderMethods {
             .as_ref()
             .ok_or_else(|| CallError::field("status", "is required"))?;
         let report = convert::status_report("status.label", "status.status_time", status)?;
-        let key = caller.request_key("RecordOrderStatus", &request.request_id, &request)?;
+        let key =
+            caller.request_key(&self.0, "RecordOrderStatus", &request.request_id, &request)?;
         let status = record_status(&self.0, &caller.brand_id, key, &order_id, report).await?;
         Ok(RecordOrderStatusResponse {
             status: Some(status),
@@ -111,7 +112,7 @@ impl OrderMethods {
         let request = request.into_inner();
         let order_id = convert::order_id(&request.order_id)?;
         let report = convert::refund_report(request.refund.as_ref())?;
-        let key = caller.request_key("RecordRefund", &request.request_id, &request)?;
+        let key = caller.request_key(&self.0, "RecordRefund", &request.request_id, &request)?;
         let refund = record_refund(&self.0, &caller.brand_id, key, &order_id, report).await?;
         Ok(RecordRefundResponse {
             refund: Some(refund),

@@ -1,6 +1,6 @@
 //! Opening, reading and listing chatrooms.
 
-use kit::{access::Principal, convert::field, error::CallError, request::RequestKey};
+use kit::{access::Principal, convert::field, error::CallError};
 use rapport_proto::chat::v1::{self as chat, ArchivedFilter as Wire};
 
 use super::caller;
@@ -18,13 +18,7 @@ pub(super) async fn open_direct(
     let caller = caller::visitor(&principal, &request.account_id, &request.consistency_token)?;
     let command = OpenDirect {
         member_id: field("member_id", request.member_id.parse())?,
-        key: RequestKey::new(
-            caller.brand_id.clone(),
-            caller.name.clone(),
-            "OpenDirectChatroom",
-            &request.request_id,
-            &request,
-        )?,
+        key: app.request_key(&caller, "OpenDirectChatroom", &request.request_id, &request)?,
     };
     let (view, created) = app.open_direct(&caller, command).await?;
     Ok(chat::OpenDirectChatroomResponse {
@@ -97,13 +91,7 @@ pub(super) async fn mark_read(
     let command = MarkRead {
         chatroom_id: field("chatroom_id", request.chatroom_id.parse())?,
         sequence: field("sequence", u64::try_from(request.sequence))?,
-        key: RequestKey::new(
-            caller.brand_id.clone(),
-            caller.name.clone(),
-            "MarkRead",
-            &request.request_id,
-            &request,
-        )?,
+        key: app.request_key(&caller, "MarkRead", &request.request_id, &request)?,
     };
     let marker = app.mark_read(&caller, command).await?;
     Ok(chat::MarkReadResponse {

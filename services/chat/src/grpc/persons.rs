@@ -2,7 +2,7 @@
 
 use domain::id::AccountId;
 use futures_util::{TryStreamExt, stream::BoxStream};
-use kit::{access::Principal, convert::field, error::CallError, parts, request::RequestKey};
+use kit::{access::Principal, convert::field, error::CallError, parts};
 use rapport_proto::chat::v1::{self as chat, export_person_response::Record};
 use tonic::Status;
 
@@ -19,7 +19,9 @@ pub(super) async fn erase(
     let brand_id = principal.brand_of_call(&request.brand_id)?;
     let brand_id = brand_id.ok_or(ChatError::BrandNotFound)?;
     let (name, id) = (principal.name(), &request.request_id);
-    let key = RequestKey::new(brand_id.clone(), name, "ErasePerson", id, &request)?;
+    let key = app
+        .request_keys
+        .key(brand_id.clone(), name, "ErasePerson", id, &request)?;
     let command = ErasePerson {
         brand_id,
         erasure_id: field("erasure_id", request.erasure_id.parse())?,

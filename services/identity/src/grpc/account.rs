@@ -7,7 +7,7 @@ use kit::convert::field;
 use rapport_proto::identity::v1::{self as proto, account_service_server::AccountService};
 use tonic::{Request, Response, Status};
 
-use super::{export, open, own_brand, write};
+use super::{export, open, own_brand};
 use crate::{
     app::App,
     convert::{WirePlace, account, erasure},
@@ -80,7 +80,7 @@ impl AccountService for AccountRpc {
         let values = request.account.clone().unwrap_or_default();
         let account_id = optional_account_id("account.account_id", &values.account_id)?;
         let change = account::change(&values, request.update_mask.as_ref())?;
-        let write = write(
+        let write = self.app.write(
             &principal,
             brand_id,
             "UpdateAccount",
@@ -102,7 +102,7 @@ impl AccountService for AccountRpc {
         let (principal, request) = open(request)?;
         let brand_id = own_brand(&principal)?;
         let new = account::create_member(&request)?;
-        let write = write(
+        let write = self.app.write(
             &principal,
             brand_id,
             "CreateMember",
@@ -125,7 +125,7 @@ impl AccountService for AccountRpc {
         let member_id =
             field("member.member_id", member.member_id.parse()).map_err(IdentityError::from)?;
         let change = account::change_member(&member, request.update_mask.as_ref())?;
-        let write = write(
+        let write = self.app.write(
             &principal,
             brand_id,
             "UpdateMember",
@@ -146,7 +146,7 @@ impl AccountService for AccountRpc {
         let brand_id = own_brand(&principal)?;
         let account_id =
             field("account_id", request.account_id.parse()).map_err(IdentityError::from)?;
-        let write = write(
+        let write = self.app.write(
             &principal,
             brand_id,
             "EraseAccount",

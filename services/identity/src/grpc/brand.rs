@@ -8,7 +8,7 @@ use rapport_proto::identity::v1::{self as proto, brand_service_server::BrandServ
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use super::{brand_of_call, open, write};
+use super::{brand_of_call, open};
 use crate::{
     app::App,
     convert::{WirePlace, audit_entry, brand, key},
@@ -36,7 +36,7 @@ impl BrandService for BrandRpc {
     ) -> Result<Response<proto::CreateBrandResponse>, Status> {
         let (principal, request) = open(request)?;
         let new = brand::create(request.brand.as_ref(), self.app.now())?;
-        let write = write(
+        let write = self.app.write(
             &principal,
             new.brand_id.clone(),
             "CreateBrand",
@@ -69,7 +69,7 @@ impl BrandService for BrandRpc {
         let values = request.brand.clone().unwrap_or_default();
         let brand_id = brand_of_call(&principal, &values.brand_id)?;
         let change = brand::change(&values, request.update_mask.as_ref(), principal.caller())?;
-        let write = write(
+        let write = self.app.write(
             &principal,
             brand_id,
             "UpdateBrand",
@@ -109,7 +109,7 @@ impl BrandService for BrandRpc {
         let (principal, request) = open(request)?;
         let brand_id = brand_of_call(&principal, &request.brand_id)?;
         let policy = brand::merge_policy(request.choice.as_ref())?;
-        let write = write(
+        let write = self.app.write(
             &principal,
             brand_id,
             "SetMergePolicy",
@@ -149,7 +149,7 @@ impl BrandService for BrandRpc {
         let (principal, request) = open(request)?;
         let brand_id = brand_of_call(&principal, &request.brand_id)?;
         let new = key::create_assertion_key(&request, self.app.key_reach(), self.app.now())?;
-        let write = write(
+        let write = self.app.write(
             &principal,
             brand_id,
             "CreateAssertionKey",
@@ -190,7 +190,7 @@ impl BrandService for BrandRpc {
         let brand_id = brand_of_call(&principal, &request.brand_id)?;
         let key_id = field("assertion_key_id", request.assertion_key_id.parse())
             .map_err(IdentityError::from)?;
-        let write = write(
+        let write = self.app.write(
             &principal,
             brand_id,
             "RevokeAssertionKey",
@@ -210,7 +210,7 @@ impl BrandService for BrandRpc {
         let (principal, request) = open(request)?;
         let brand_id = brand_of_call(&principal, &request.brand_id)?;
         let new = key::create_api_key(&request, &principal, self.app.now())?;
-        let write = write(
+        let write = self.app.write(
             &principal,
             brand_id,
             "CreateApiKey",
@@ -251,7 +251,7 @@ impl BrandService for BrandRpc {
         let brand_id = brand_of_call(&principal, &request.brand_id)?;
         let key_id =
             field("api_key_id", request.api_key_id.parse()).map_err(IdentityError::from)?;
-        let write = write(
+        let write = self.app.write(
             &principal,
             brand_id,
             "RevokeApiKey",

@@ -18,7 +18,7 @@ use rapport_proto::identity::v1::{
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use super::{brand_of_call, open, own_brand, write};
+use super::{brand_of_call, open, own_brand};
 use crate::{
     app::{App, PersonKey},
     convert::{self, link},
@@ -105,7 +105,7 @@ impl LinkService for LinkRpc {
         let (principal, request) = open(request)?;
         let link_id = field("link_id", request.link_id.parse()).map_err(IdentityError::from)?;
         let reason = convert::text("reason", &request.reason, MAX_REASON)?;
-        let write = write(
+        let write = self.app.write(
             &principal,
             own_brand(&principal)?,
             "RevokeLink",

@@ -7,14 +7,13 @@ use kit::{
     access::Principal,
     convert::{field, timestamp},
     limit,
-    request::RequestKey,
 };
 use prost_types::Duration;
 use rapport_proto::identity::v1::{self as proto, session_service_server::SessionService};
 use secrecy::ExposeSecret;
 use tonic::{Request, Response, Status};
 
-use super::{open, own_brand, write};
+use super::{open, own_brand};
 use crate::{
     app::{Actor, App, ShownAccount, SignInCommand},
     convert::{account, session},
@@ -62,7 +61,7 @@ impl SessionService for SessionRpc {
         let (principal, brand_id, request) =
             open_anonymous(&self.app, request, |request| &request.brand_id)?;
         let new = session::start(&request)?;
-        let write = write(
+        let write = self.app.write(
             &principal,
             brand_id,
             "StartTemporarySession",
@@ -91,7 +90,7 @@ impl SessionService for SessionRpc {
         let key = if request.validate_only {
             None
         } else {
-            let key = RequestKey::new(
+            let key = self.app.request_keys.key(
                 brand_id.clone(),
                 principal.name(),
                 "SignIn",
@@ -142,7 +141,7 @@ impl SessionService for SessionRpc {
     ) -> Result<Response<proto::EndSessionResponse>, Status> {
         let (principal, request) = open(request)?;
         let brand_id = own_brand(&principal)?;
-        let write = write(
+        let write = self.app.write(
             &principal,
             brand_id,
             "EndSession",
@@ -182,7 +181,7 @@ impl SessionService for SessionRpc {
         let brand_id = own_brand(&principal)?;
         let member_id =
             field("member_id", request.member_id.parse()).map_err(IdentityError::from)?;
-        let write = write(
+        let write = self.app.write(
             &principal,
             brand_id,
             "IssueMemberSession",

@@ -1,5 +1,6 @@
 //! Repeated calls (SPEC 61).
 
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use rapport_proto::identity::v1::RevokeLinkRequest;
 
 use super::*;
@@ -10,14 +11,30 @@ use crate::{
 
 const ID: &str = "01890000-0000-7000-8000-000000000001";
 
+fn keys(seed: u8) -> RequestKeys {
+    let text = BASE64_URL_SAFE_NO_PAD.encode([seed; 32]);
+    RequestKeys::new(&EmailDigestKey::new(text.parse().unwrap()))
+}
+
 fn key(brand: &str, principal: &str, method: &'static str, reason: &str) -> RequestKey {
+    key_of(&keys(1), brand, principal, method, reason)
+}
+
+fn key_of(
+    keys: &RequestKeys,
+    brand: &str,
+    principal: &str,
+    method: &'static str,
+    reason: &str,
+) -> RequestKey {
     let body = RevokeLinkRequest {
         reason: reason.to_owned(),
         request_id: ID.to_owned(),
         ..Default::default()
     };
     let brand = BrandId::parse(brand).unwrap();
-    RequestKey::new(brand, principal.to_owned(), method, ID, &body).unwrap()
+    keys.key(brand, principal.to_owned(), method, ID, &body)
+        .unwrap()
 }
 
 /// Answers as a method does: what was answered before, or `answer`.
@@ -62,6 +79,22 @@ async fn another_body_under_the_same_id_is_refused() {
             "{engine:?}: {other:?}"
         );
     }
+}
+
+#[test]
+fn who_has_no_key_cannot_guess_a_body() {
+    let digest = |seed| {
+        key_of(
+            &keys(seed),
+            "shop",
+            "service/1",
+            "RevokeLink",
+            "wrong person",
+        )
+        .body_digest
+    };
+    assert_eq!(digest(1), digest(1));
+    assert_ne!(digest(1), digest(2)); // SPEC 55
 }
 
 #[tokio::test]
@@ -140,7 +173,7 @@ async fn of_equal_calls_at_once_one_has_the_effect() {
 fn a_request_id_that_is_none_is_refused() {
     let brand = BrandId::parse("shop").unwrap();
     let body = RevokeLinkRequest::default();
-    let key = RequestKey::new(brand, "operator".to_owned(), "RevokeLink", "7", &body);
+    let key = keys(1).key(brand, "operator".to_owned(), "RevokeLink", "7", &body);
     assert!(matches!(
         key,
         Err(CallError::FieldInvalid {

@@ -1,7 +1,7 @@
 //! Read markers (SPEC 30).
 
 use domain::{id::ChatroomId, message::Side};
-use kit::{error::CallError, request::RequestKey};
+use kit::error::CallError;
 use rapport_proto::{chat::v1::MarkReadRequest, event::v1::LinkScope};
 use uuid::Uuid;
 
@@ -11,15 +11,14 @@ use crate::{
     fixtures::{World, on_both_engines},
 };
 
-fn command(caller: &Caller, chatroom_id: ChatroomId, sequence: u64) -> MarkRead {
+fn command(world: &World, caller: &Caller, chatroom_id: ChatroomId, sequence: u64) -> MarkRead {
     let request = MarkReadRequest::default();
     let id = Uuid::new_v4().to_string();
-    let (brand_id, name) = (caller.brand_id.clone(), caller.name.clone());
-    let key = RequestKey::new(brand_id, name, "MarkRead", &id, &request).unwrap();
+    let key = world.app.request_key(caller, "MarkRead", &id, &request);
     MarkRead {
         chatroom_id,
         sequence,
-        key,
+        key: key.unwrap(),
     }
 }
 
@@ -30,7 +29,7 @@ async fn check(
     sequence: u64,
     expected: (u64, u64),
 ) {
-    let command = command(caller, id, sequence);
+    let command = command(world, caller, id, sequence);
     let marker = world.app.mark_read(caller, command.clone()).await.unwrap();
     assert_eq!((marker.sequence, marker.unread_count), expected);
     let view = world.app.get_chatroom(caller, id).await.unwrap();
@@ -70,7 +69,7 @@ async fn what_nobody_has_written_cannot_be_read() {
         for sequence in [0, 2] {
             let refused = world
                 .app
-                .mark_read(&visitor, command(&visitor, id, sequence))
+                .mark_read(&visitor, command(&world, &visitor, id, sequence))
                 .await;
             let Err(ChatError::Call(CallError::FieldInvalid { field, .. })) = refused else {
                 panic!("{refused:?}");
@@ -80,7 +79,7 @@ async fn what_nobody_has_written_cannot_be_read() {
         let stranger = world.temporary(2).await;
         let refused = world
             .app
-            .mark_read(&stranger, command(&stranger, id, 1))
+            .mark_read(&stranger, command(&world, &stranger, id, 1))
             .await;
         assert!(matches!(refused, Err(ChatError::ChatroomNotFound { .. })));
     })

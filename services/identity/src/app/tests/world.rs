@@ -20,7 +20,6 @@ use kit::{
     clock::Clock,
     limit::{LimitConfig, Limits},
     query,
-    request::RequestKey,
     secret::{EmailDigestKey, Key, SealingKey},
     testing::{TestDatabase, TestEngine},
 };
@@ -174,7 +173,11 @@ impl World {
         Write {
             brand_id: brand.clone(),
             actor: Actor::from(&Principal::Operator),
-            key: RequestKey::new(brand.clone(), name, method, request, &body).unwrap(),
+            key: self
+                .app
+                .request_keys
+                .key(brand.clone(), name, method, request, &body)
+                .unwrap(),
         }
     }
 

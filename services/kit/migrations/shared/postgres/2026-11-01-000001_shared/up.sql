@@ -43,7 +43,7 @@ COMMENT ON COLUMN request.brand_id IS 'The Brand of the call. Never changes.';
 COMMENT ON COLUMN request.principal IS 'Who called, as kind and id. Never changes.';
 COMMENT ON COLUMN request.method IS 'The RPC method. Never changes.';
 COMMENT ON COLUMN request.request_id IS 'The id that the caller chose. Never changes.';
-COMMENT ON COLUMN request.body_digest IS 'SHA-256 of the request; another body under the same id is refused. Never changes.';
+COMMENT ON COLUMN request.body_digest IS 'HMAC-SHA-256 of the request under a key of the installation; another body under the same id is refused. Never changes.';
 COMMENT ON COLUMN request.response IS 'What the repeated call needs to answer again; never a secret. Never changes.';
 COMMENT ON COLUMN request.create_time IS 'When the call was carried out. Never changes.';
 
