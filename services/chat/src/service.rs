@@ -35,6 +35,7 @@ use crate::{
     app::{App, Appender, erase_person},
     error::DOMAIN,
     grpc::{ChatGrpc, MessageEventGrpc},
+    store::chatroom_changes::{self, Change},
 };
 
 const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
@@ -156,7 +157,33 @@ async fn apply(
         let erasure_id = account.erasure_id.parse().map_err(corrupt)?;
         erase_person::begin_account(connection, &brand_id, account_id, erasure_id, now).await?;
     }
-    Ok(())
+    chatroom_changes::append(connection, &changes(&batch.events, now)?).await
+}
+
+/// Returns what the events change for those who watch their chatrooms; what an erasure changes is
+/// told with the mark.
+fn changes(events: &[Event], now: DateTime<Utc>) -> Result<Vec<Change>, StoreError> {
+    let corrupt = |_| StoreError::Corrupt {
+        what: "event of identity",
+    };
+    let mut changes = Vec::new();
+    for event in events {
+        let brand_id = event.brand_id.parse().map_err(corrupt)?;
+        match &event.payload {
+            Some(Payload::LinkChanged(link)) => {
+                for end in [&link.client_account_id, &link.temporary_account_id] {
+                    let account_id = end.parse().map_err(corrupt)?;
+                    changes.push(Change::of_person(&brand_id, account_id, now));
+                }
+            }
+            Some(Payload::MemberChanged(member)) => {
+                let member_id = member.member_id.parse().map_err(corrupt)?;
+                changes.push(Change::of_member(&brand_id, member_id, now));
+            }
+            _ => {}
+        }
+    }
+    Ok(changes)
 }
 
 fn erased(events: &[Event]) -> impl Iterator<Item = (&Event, &AccountErased)> {

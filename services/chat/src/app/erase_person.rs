@@ -32,7 +32,11 @@ use super::App;
 use crate::{
     convert::number,
     error::ChatError,
-    store::{account_erasures, chatrooms, messages},
+    store::{
+        account_erasures,
+        chatroom_changes::{self, Change},
+        chatrooms, messages,
+    },
 };
 
 /// How many messages one transaction clears: few enough that a sender hardly waits for the chatroom.
@@ -207,7 +211,9 @@ pub(crate) async fn begin_account(
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
     accounts::mark_erased(connection, brand_id, account_id, now).await?;
-    account_erasures::insert(connection, brand_id, account_id, erasure_id, now).await
+    account_erasures::insert(connection, brand_id, account_id, erasure_id, now).await?;
+    let change = Change::of_person(brand_id, account_id, now);
+    chatroom_changes::append(connection, &[change]).await
 }
 
 /// Returns the answer that was given to this very request, if one was.
@@ -238,13 +244,19 @@ async fn clear(connection: &mut Connection, step: &Step) -> Result<Option<u64>, 
         chatroom_id,
         ..
     } = step;
-    chatrooms::lock(connection, brand_id, *chatroom_id).await?;
-    let (after, now) = (step.after, step.now);
-    let cleared = messages::clear(connection, brand_id, *chatroom_id, after, STEP, now).await?;
-    let Some((count, last)) = cleared else {
+    let Some(chatroom) = chatrooms::lock(connection, brand_id, *chatroom_id).await? else {
         return Ok(None);
     };
+    let (after, now) = (step.after, step.now);
+    let cleared = messages::clear(connection, brand_id, *chatroom_id, after, STEP, now).await?;
+    let Some(last) = cleared.last().copied() else {
+        return Ok(None);
+    };
+    let count = u64::try_from(cleared.len()).unwrap_or(u64::MAX);
     account_erasures::add_messages(connection, brand_id, *account_id, count).await?;
+    let change = |sequence| Change::of_message(brand_id, &chatroom, sequence, now);
+    let changes: Vec<Change> = cleared.into_iter().map(change).collect();
+    chatroom_changes::append(connection, &changes).await?;
     Ok(Some(last))
 }
 

@@ -12,7 +12,10 @@ use super::{App, Caller, Party, seen};
 use crate::{
     error::ChatError,
     model::ReadMarker,
-    store::{chatrooms, messages},
+    store::{
+        chatroom_changes::{self, Change},
+        chatrooms, messages,
+    },
 };
 
 /// Somebody has read up to a message.
@@ -91,6 +94,8 @@ async fn mark(connection: &mut Connection, input: &Input) -> Result<ReadMarker, 
             unread_count: old.unread_count.saturating_sub(read),
         };
         chatrooms::update_marker(connection, brand_id, chatroom.id, side, new).await?;
+        let change = Change::of_chatroom(brand_id, &chatroom, input.now);
+        chatroom_changes::append(connection, &[change]).await?;
     }
     request::keep(connection, &command.key, Vec::new(), input.now).await?;
     Ok(new)

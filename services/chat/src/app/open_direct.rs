@@ -16,7 +16,15 @@ use prost::Message as _;
 use rapport_proto::{chat::v1 as chat, event::v1::AccountState};
 
 use super::{App, Caller, ChatroomView, Party, seen, view};
-use crate::{error::ChatError, events, model::Chatroom, store::chatrooms};
+use crate::{
+    error::ChatError,
+    events,
+    model::Chatroom,
+    store::{
+        chatroom_changes::{self, Change},
+        chatrooms,
+    },
+};
 
 /// A visitor wants to talk to a Member.
 #[derive(Clone, Debug)]
@@ -157,6 +165,8 @@ async fn create(
     let cause = command.key.request_id().to_string();
     let event = events::chatroom_opened(input.event_id, brand_id, &cause, &new);
     event_log::append(connection, &[event]).await?;
+    let change = Change::of_chatroom(brand_id, &new, input.now);
+    chatroom_changes::append(connection, &[change]).await?;
     Ok(new.id)
 }
 

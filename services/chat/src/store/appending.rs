@@ -29,7 +29,10 @@ use prost::Message as _;
 use rapport_proto::event::v1::{AccountState, Event, MemberState};
 use uuid::Uuid;
 
-use super::{chatrooms, messages, to_column};
+use super::{
+    chatroom_changes::{self, Change},
+    chatrooms, messages, to_column,
+};
 use crate::model::{Body, Chatroom, Message};
 
 /// A chatroom within its Brand.
@@ -244,7 +247,20 @@ fn asking(questions: &[Question]) -> PgText<'static, FactsColumns> {
     .bind::<Array<Nullable<DbUuid>>, _>(needed)
 }
 
-/// Writes the messages of a batch with their events, and moves their chatrooms.
+impl Batch {
+    /// What is told to those who watch.
+    fn changes(&self) -> Vec<Change> {
+        let change = |(brand_id, message): &(BrandId, Message)| {
+            let key = (brand_id.clone(), message.chatroom_id);
+            let (sequence, time) = (message.place.sequence, message.place.message_time);
+            let chatroom = self.chatrooms.get(&key)?;
+            Some(Change::of_message(brand_id, chatroom, sequence, time))
+        };
+        self.messages.iter().filter_map(change).collect()
+    }
+}
+
+/// Writes the messages of a batch with their events and changes, and moves their chatrooms.
 ///
 /// # Errors
 ///
@@ -253,10 +269,11 @@ pub(crate) async fn write(connection: &mut Connection, batch: &Batch) -> Result<
     match connection {
         Connection::Postgres(c) => {
             let mut first: &AsyncPgConnection = c;
-            let mut second = first;
+            let (mut second, mut third) = (first, first);
             try_join!(
                 insertion(batch).execute(&mut first),
-                event_log::insertion(&batch.events)?.execute(&mut second)
+                event_log::insertion(&batch.events)?.execute(&mut second),
+                chatroom_changes::insertion(&batch.changes()).execute(&mut third)
             )?;
         }
         Connection::Sqlite(_) => {
@@ -267,6 +284,7 @@ pub(crate) async fn write(connection: &mut Connection, batch: &Batch) -> Result<
                 chatrooms::update_last(connection, brand_id, chatroom).await?;
             }
             event_log::append(connection, &batch.events).await?;
+            chatroom_changes::append(connection, &batch.changes()).await?;
         }
     }
     Ok(())

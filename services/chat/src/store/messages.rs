@@ -168,7 +168,7 @@ pub(crate) async fn count_of_others(
 }
 
 /// Clears what is said in the first `limit` messages above `after` that still say something, and
-/// returns how many they were and the last one's sequence; `None` where there are none.
+/// returns their sequences in order.
 ///
 /// # Errors
 ///
@@ -180,7 +180,7 @@ pub(crate) async fn clear(
     after: u64,
     limit: i64,
     erase_time: DateTime<Utc>,
-) -> Result<Option<(u64, u64)>, StoreError> {
+) -> Result<Vec<u64>, StoreError> {
     let said: Vec<i64> = query!(connection, |c| message::table
         .filter(message::brand_id.eq(Sql(brand_id)))
         .filter(message::chatroom_id.eq(Sql(chatroom_id)))
@@ -192,9 +192,9 @@ pub(crate) async fn clear(
         .load(c)
         .await)?;
     let Some(last) = said.last().copied() else {
-        return Ok(None);
+        return Ok(Vec::new());
     };
-    let count = query!(connection, |c| diesel::update(message::table)
+    query!(connection, |c| diesel::update(message::table)
         .filter(message::brand_id.eq(Sql(brand_id)))
         .filter(message::chatroom_id.eq(Sql(chatroom_id)))
         .filter(message::sequence.gt(to_column(after)))
@@ -206,8 +206,9 @@ pub(crate) async fn clear(
         ))
         .execute(c)
         .await)?;
-    let count = u64::try_from(count).unwrap_or(u64::MAX);
-    Ok(Some((count, from_column("message.sequence", last)?)))
+    said.into_iter()
+        .map(|sequence| from_column("message.sequence", sequence))
+        .collect()
 }
 
 /// Inserts a message; many at once are [`appending`](super::appending)'s.

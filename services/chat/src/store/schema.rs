@@ -57,4 +57,20 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use diesel::sql_types::{BigInt, Nullable};
+    use kit::db::{DbText, DbTime, DbUuid};
+
+    chatroom_change (row_number) {
+        row_number -> BigInt,
+        brand_id -> DbText,
+        kind -> DbText,
+        chatroom_id -> Nullable<DbUuid>,
+        account_id -> Nullable<DbUuid>,
+        member_id -> Nullable<DbUuid>,
+        sequence -> Nullable<BigInt>,
+        change_time -> DbTime,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(chatroom, message);

@@ -1,0 +1,1 @@
+DROP TABLE chatroom_change;
