@@ -16,6 +16,7 @@ mod open_direct;
 mod read_chatroom;
 mod seen;
 mod send_message;
+mod set_archived;
 mod view;
 
 use domain::id::{AccountId, BrandId};
@@ -43,6 +44,7 @@ pub(crate) use list_messages::{ListMessages, MessageOrder};
 pub(crate) use mark_read::MarkRead;
 pub(crate) use open_direct::OpenDirect;
 pub(crate) use send_message::SendMessage;
+pub(crate) use set_archived::SetArchived;
 pub(crate) use view::ChatroomView;
 
 /// What the use cases work with; clones share it.

@@ -32,8 +32,8 @@ impl From<ChatroomView> for chat::Chatroom {
             dialogue_time: chatroom.dialogue_time().map(timestamp),
             read_sequence: number(marker.sequence),
             unread_count: number(marker.unread_count),
-            // Neither can be set yet.
-            archived: false,
+            archived: chatroom.is_archived_by(side),
+            // It cannot be set yet.
             blocked: false,
             writable: writable && side != Side::Service,
         }

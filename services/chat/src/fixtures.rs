@@ -405,8 +405,19 @@ impl World {
         page_size: i32,
         page_token: &str,
     ) -> Result<(Vec<ChatroomId>, String), ChatError> {
+        self.page_of(caller, ArchivedFilter::All, page_size, page_token)
+            .await
+    }
+
+    pub(crate) async fn page_of(
+        &self,
+        caller: &Caller,
+        archived: ArchivedFilter,
+        page_size: i32,
+        page_token: &str,
+    ) -> Result<(Vec<ChatroomId>, String), ChatError> {
         let query = ListChatrooms {
-            archived: ArchivedFilter::All,
+            archived,
             page_size,
             page_token: page_token.to_owned(),
         };

@@ -30,6 +30,10 @@ pub struct Chatroom {
     pub visitor_marker: ReadMarker,
     /// How far the Member has read.
     pub member_marker: ReadMarker,
+    /// Whether the visitor's side has archived it.
+    pub visitor_archived: bool,
+    /// Whether the Member has archived it.
+    pub member_archived: bool,
 }
 
 /// How far one side of a chatroom has read (SPEC 30).
@@ -132,6 +136,8 @@ impl Chatroom {
             member_first_time: None,
             visitor_marker: ReadMarker::default(),
             member_marker: ReadMarker::default(),
+            visitor_archived: false,
+            member_archived: false,
         }
     }
 
@@ -169,6 +175,15 @@ impl Chatroom {
             Side::Visitor => self.visitor_marker,
             Side::Member => self.member_marker,
             Side::Service => ReadMarker::default(),
+        }
+    }
+
+    /// Returns whether a side has archived it; a service has no archive.
+    pub fn is_archived_by(&self, side: Side) -> bool {
+        match side {
+            Side::Visitor => self.visitor_archived,
+            Side::Member => self.member_archived,
+            Side::Service => false,
         }
     }
 

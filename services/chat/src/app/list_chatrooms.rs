@@ -15,7 +15,7 @@ use super::{App, Caller, ChatroomView, Party, seen, view};
 use crate::{
     error::ChatError,
     store::{
-        chatrooms::{self, Listed, Owner, WithLast},
+        chatrooms::{self, List, Listed, Owner, WithLast},
         moments::{self, Moment},
     },
 };
@@ -61,7 +61,8 @@ impl App {
     /// Returns chatrooms that the caller sees, most recent first, and the token of the next page.
     ///
     /// The list is that of the moment when paging began: what has moved since is shown in its
-    /// present state where it stood then, and what has been opened since is not shown.
+    /// present state where it stood then, and what has been opened since is not shown. The archive is
+    /// filtered by the present state, too.
     ///
     /// # Errors
     ///
@@ -78,13 +79,12 @@ impl App {
         let list = ("ListChatrooms", list_of, query.archived);
         let page = Page::<Cursor>::open(query.page_size, &query.page_token, &list)?;
         self.catch_up(caller).await?;
-        if query.archived == ArchivedFilter::Archived {
-            // Nothing can be archived yet.
-            return Ok((Vec::new(), String::new()));
-        }
         let mut connection = self.db.read().await?;
         let (brand_id, party) = (&caller.brand_id, caller.party);
-        let owner = owner(&mut connection, brand_id, party).await?;
+        let list = List {
+            owner: owner(&mut connection, brand_id, party).await?,
+            archived: query.archived.values(),
+        };
         let (moment, after) = match page.after() {
             Some(Cursor { moment, after }) => (moment.clone(), Some(after.read()?)),
             None => (
@@ -93,7 +93,7 @@ impl App {
             ),
         };
         let limit = page.limit();
-        let listed = list_as_of(&mut connection, brand_id, &owner, &moment, after, limit).await?;
+        let listed = list_as_of(&mut connection, brand_id, &list, &moment, after, limit).await?;
         let (listed, token) = page.close(listed, |(place, _)| Cursor {
             moment,
             after: Place::of(*place),
@@ -123,19 +123,19 @@ async fn owner(
 async fn list_as_of(
     connection: &mut Connection,
     brand_id: &BrandId,
-    owner: &Owner,
+    list: &List,
     moment: &Moment,
     after: Option<Recency>,
     limit: i64,
 ) -> Result<Vec<(Recency, WithLast)>, ChatError> {
     let mut listed =
-        chatrooms::list_written(connection, brand_id, owner, moment, after, limit).await?;
+        chatrooms::list_written(connection, brand_id, list, moment, after, limit).await?;
     let rest = limit.saturating_sub(i64::try_from(listed.len()).unwrap_or(limit));
     if rest > 0 {
-        let empty = chatrooms::list_empty(connection, brand_id, owner, moment, after, rest).await?;
+        let empty = chatrooms::list_empty(connection, brand_id, list, moment, after, rest).await?;
         listed.extend(empty);
     }
-    let moved = chatrooms::list_moved(connection, brand_id, owner, moment).await?;
+    let moved = chatrooms::list_moved(connection, brand_id, list, moment).await?;
     let behind = |listed: &Listed| after.is_none_or(|after| listed.place < after);
     listed.extend(moved.into_iter().filter(behind));
     // A chatroom that moved between two of the queries is in both, at the same place.
@@ -145,6 +145,17 @@ async fn list_as_of(
         .collect();
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     Ok(in_order.into_iter().rev().take(limit).collect())
+}
+
+impl ArchivedFilter {
+    /// Returns what is told of the chatrooms that it lets through.
+    fn values(self) -> &'static [bool] {
+        match self {
+            Self::All => &[false, true],
+            Self::NotArchived => &[false],
+            Self::Archived => &[true],
+        }
+    }
 }
 
 impl Place {

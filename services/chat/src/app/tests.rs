@@ -1,5 +1,6 @@
 //! The use cases on both engines, rule by rule.
 
+mod archiving;
 mod batching;
 mod choosing;
 mod consistency;

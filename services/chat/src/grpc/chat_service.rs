@@ -120,9 +120,12 @@ impl ChatService for ChatGrpc {
 
     async fn set_archived(
         &self,
-        _: Request<chat::SetArchivedRequest>,
+        request: Request<chat::SetArchivedRequest>,
     ) -> Answer<chat::SetArchivedResponse> {
-        unimplemented("rapport.chat.v1.ChatService/SetArchived")
+        let (principal, request) = parts(request)?;
+        Ok(Response::new(
+            chatrooms::set_archived(&self.0, principal, request).await?,
+        ))
     }
 
     async fn set_blocked(

@@ -5,7 +5,7 @@ use rapport_proto::chat::v1::{self as chat, ArchivedFilter as Wire};
 
 use super::caller;
 use crate::{
-    app::{App, ArchivedFilter, ListChatrooms, MarkRead, OpenDirect},
+    app::{App, ArchivedFilter, ListChatrooms, MarkRead, OpenDirect, SetArchived},
     convert::number,
     error::ChatError,
 };
@@ -97,5 +97,22 @@ pub(super) async fn mark_read(
     Ok(chat::MarkReadResponse {
         read_sequence: number(marker.sequence),
         unread_count: number(marker.unread_count),
+    })
+}
+
+pub(super) async fn set_archived(
+    app: &App,
+    principal: Principal,
+    request: chat::SetArchivedRequest,
+) -> Result<chat::SetArchivedResponse, ChatError> {
+    let caller = caller::participant(&principal, request.acting_for.clone(), "")?;
+    let command = SetArchived {
+        chatroom_id: field("chatroom_id", request.chatroom_id.parse())?,
+        archived: request.archived,
+        key: app.request_key(&caller, "SetArchived", &request.request_id, &request)?,
+    };
+    let view = app.set_archived(&caller, command).await?;
+    Ok(chat::SetArchivedResponse {
+        chatroom: Some(view.into()),
     })
 }

@@ -202,7 +202,7 @@ fn locking(keys: &BTreeSet<&Key>) -> PgText<'static, LockedColumns> {
         "SELECT c.brand_id, c.chatroom_id, c.account_id, c.member_id, c.create_time, \
          c.last_sequence, c.last_message_time, c.visitor_first_time, c.member_first_time, \
          c.visitor_read_sequence, c.visitor_unread_count, \
-         c.member_read_sequence, c.member_unread_count \
+         c.member_read_sequence, c.member_unread_count, c.visitor_archived, c.member_archived \
          FROM unnest(?, ?) AS k (brand_id, chatroom_id) \
          JOIN chatroom c ON c.brand_id = k.brand_id AND c.chatroom_id = k.chatroom_id \
          ORDER BY c.brand_id, c.chatroom_id FOR UPDATE OF c",

@@ -28,7 +28,7 @@ use super::{
 };
 use crate::model::{Chatroom, Message, ReadMarker};
 
-pub(crate) use pages::{Listed, Owner, list_empty, list_moved, list_written};
+pub(crate) use pages::{List, Listed, Owner, list_empty, list_moved, list_written};
 
 /// A chatroom, and its newest message as of the same instant.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,6 +54,8 @@ pub(super) struct Row {
     visitor_unread_count: i64,
     member_read_sequence: i64,
     member_unread_count: i64,
+    visitor_archived: bool,
+    member_archived: bool,
 }
 
 /// The SQL types of a [`Row`].
@@ -79,6 +81,8 @@ impl TryFrom<Row> for Chatroom {
             member_first_time: row.member_first_time.map(|time| time.0),
             visitor_marker: marker(row.visitor_read_sequence, row.visitor_unread_count)?,
             member_marker: marker(row.member_read_sequence, row.member_unread_count)?,
+            visitor_archived: row.visitor_archived,
+            member_archived: row.member_archived,
         })
     }
 }
@@ -298,6 +302,33 @@ pub(crate) async fn update_marker(
                 chatroom::member_read_sequence.eq(sequence),
                 chatroom::member_unread_count.eq(unread),
             ))
+            .execute(c)
+            .await)?,
+        Side::Service => 0,
+    };
+    Ok(())
+}
+
+/// Sets whether a side has archived a chatroom; a service has no archive.
+///
+/// # Errors
+///
+/// What the database fails with.
+pub(crate) async fn update_archived(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    id: ChatroomId,
+    side: Side,
+    archived: bool,
+) -> Result<(), StoreError> {
+    let row = || chatroom::table.find((Sql(brand_id), Sql(id)));
+    match side {
+        Side::Visitor => query!(connection, |c| diesel::update(row())
+            .set(chatroom::visitor_archived.eq(archived))
+            .execute(c)
+            .await)?,
+        Side::Member => query!(connection, |c| diesel::update(row())
+            .set(chatroom::member_archived.eq(archived))
             .execute(c)
             .await)?,
         Side::Service => 0,

@@ -1,7 +1,7 @@
 //! The tables, as the migrations make them; the column comments are there.
 
 diesel::table! {
-    use diesel::sql_types::{BigInt, Nullable};
+    use diesel::sql_types::{BigInt, Bool, Nullable};
     use kit::db::{DbText, DbTime, DbUuid};
 
     chatroom (brand_id, chatroom_id) {
@@ -20,6 +20,8 @@ diesel::table! {
         visitor_unread_count -> BigInt,
         member_read_sequence -> BigInt,
         member_unread_count -> BigInt,
+        visitor_archived -> Bool,
+        member_archived -> Bool,
     }
 }
 

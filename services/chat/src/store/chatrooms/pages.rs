@@ -4,6 +4,9 @@
 //! in order. One that has moved stands where its newest message of then puts it. The caller asks
 //! for the first kind before the second, and merges the two: a chatroom that moves in between is
 //! found by both or by the second, never by neither, although each query sees another instant.
+//!
+//! What is archived is judged when a page is read, and moves nothing: a list of what is not archived
+//! never shows what is, and whatever nobody archives meanwhile is neither skipped nor repeated.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{
@@ -37,6 +40,15 @@ pub(crate) enum Owner {
     Member(MemberId),
 }
 
+/// A list, or the part of one that is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct List {
+    /// Whose it is.
+    pub owner: Owner,
+    /// Shown are the chatrooms of which this tells whether the owner's side has archived them.
+    pub archived: &'static [bool],
+}
+
 /// A chatroom and the place that it had at the moment.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Listed {
@@ -52,8 +64,8 @@ const CLOCK_SLACK: TimeDelta = TimeDelta::days(1);
 
 /// Instantiates `$query` for the list's owner, each of whom has an index of his own.
 macro_rules! of_owner {
-    ($connection:expr, $brand_id:expr, $owner:expr, |$rooms:ident, $c:ident| $query:expr) => {
-        match $owner {
+    ($connection:expr, $brand_id:expr, $list:expr, |$rooms:ident, $c:ident| $query:expr) => {
+        match &$list.owner {
             Owner::Accounts(accounts) => {
                 let accounts: Vec<Sql<AccountId>> = accounts.iter().copied().map(Sql).collect();
                 query!($connection, |$c| {
@@ -65,7 +77,8 @@ macro_rules! of_owner {
                                 .and(message::sequence.eq(chatroom::last_sequence))),
                         )
                         .filter(chatroom::brand_id.eq(Sql($brand_id)))
-                        .filter(chatroom::account_id.eq_any(&accounts));
+                        .filter(chatroom::account_id.eq_any(&accounts))
+                        .filter(chatroom::visitor_archived.eq_any($list.archived));
                     $query
                 })
             }
@@ -78,7 +91,8 @@ macro_rules! of_owner {
                             .and(message::sequence.eq(chatroom::last_sequence))),
                     )
                     .filter(chatroom::brand_id.eq(Sql($brand_id)))
-                    .filter(chatroom::member_id.eq(Sql(*member_id)));
+                    .filter(chatroom::member_id.eq(Sql(*member_id)))
+                    .filter(chatroom::member_archived.eq_any($list.archived));
                 $query
             }),
         }
@@ -94,7 +108,7 @@ macro_rules! of_owner {
 pub(crate) async fn list_written(
     connection: &mut Connection,
     brand_id: &BrandId,
-    owner: &Owner,
+    list: &List,
     moment: &Moment,
     after: Option<Recency>,
     limit: i64,
@@ -112,7 +126,7 @@ pub(crate) async fn list_written(
             chatroom,
         }) => (time, create_time, chatroom),
     };
-    let rows: Vec<RowWithLast> = of_owner!(connection, brand_id, owner, |rooms, c| rooms
+    let rows: Vec<RowWithLast> = of_owner!(connection, brand_id, list, |rooms, c| rooms
         .filter(chatroom::last_transaction_id.lt(moment.before))
         .filter(chatroom::last_transaction_id.ne_all(&moment.running))
         .filter(chatroom::last_message_time.le(Sql(message_time)))
@@ -146,7 +160,7 @@ pub(crate) async fn list_written(
 pub(crate) async fn list_empty(
     connection: &mut Connection,
     brand_id: &BrandId,
-    owner: &Owner,
+    list: &List,
     moment: &Moment,
     after: Option<Recency>,
     limit: i64,
@@ -164,7 +178,7 @@ pub(crate) async fn list_empty(
         })
         | None => (LAST_INSTANT, uuid::Uuid::nil().into()),
     };
-    let rows: Vec<RowWithLast> = of_owner!(connection, brand_id, owner, |rooms, c| rooms
+    let rows: Vec<RowWithLast> = of_owner!(connection, brand_id, list, |rooms, c| rooms
         .filter(chatroom::last_transaction_id.lt(moment.before))
         .filter(chatroom::last_transaction_id.ne_all(&moment.running))
         .filter(chatroom::last_message_time.is_null())
@@ -192,14 +206,14 @@ pub(crate) async fn list_empty(
 pub(crate) async fn list_moved(
     connection: &mut Connection,
     brand_id: &BrandId,
-    owner: &Owner,
+    list: &List,
     moment: &Moment,
 ) -> Result<Vec<Listed>, StoreError> {
     type Moved = (Row, Option<messages::Row>, Option<Sql<DateTime<Utc>>>);
     let moment_time = DateTime::from_timestamp_micros(moment.time_micros).unwrap_or(LAST_INSTANT);
     let since = instant::before(moment_time, CLOCK_SLACK);
     let earlier = diesel::alias!(message as earlier);
-    let rows: Vec<Moved> = of_owner!(connection, brand_id, owner, |rooms, c| rooms
+    let rows: Vec<Moved> = of_owner!(connection, brand_id, list, |rooms, c| rooms
         .filter(chatroom::last_message_time.ge(Sql(since)))
         .filter(not(chatroom::last_transaction_id
             .lt(moment.before)

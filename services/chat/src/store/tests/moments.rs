@@ -6,7 +6,7 @@ use super::{append, chatroom, chatroom_id, open, rooms};
 use crate::{
     fixtures::{World, account, at, member, on_both_engines, start},
     store::{
-        chatrooms::{Listed, Owner},
+        chatrooms::{List, Listed, Owner},
         moments::{self, Moment},
     },
 };
@@ -15,22 +15,29 @@ fn ids(listed: &[Listed]) -> Vec<ChatroomId> {
     listed.iter().map(|listed| listed.place.chatroom).collect()
 }
 
-fn all() -> Owner {
-    Owner::Accounts((1..=4).map(account).collect())
+fn all() -> List {
+    of(Owner::Accounts((1..=4).map(account).collect()))
+}
+
+fn of(owner: Owner) -> List {
+    List {
+        owner,
+        archived: &[false],
+    }
 }
 
 /// The three kinds of chatrooms at a moment: written, empty, moved since.
-async fn pages(world: &World, owner: &Owner, moment: &Moment) -> [Vec<Listed>; 3] {
+async fn pages(world: &World, list: &List, moment: &Moment) -> [Vec<Listed>; 3] {
     let (mut connection, brand_id) = (world.db().read().await.unwrap(), &world.brand_id);
     let c = &mut connection;
     [
-        rooms::list_written(c, brand_id, owner, moment, None, 9)
+        rooms::list_written(c, brand_id, list, moment, None, 9)
             .await
             .unwrap(),
-        rooms::list_empty(c, brand_id, owner, moment, None, 9)
+        rooms::list_empty(c, brand_id, list, moment, None, 9)
             .await
             .unwrap(),
-        rooms::list_moved(c, brand_id, owner, moment).await.unwrap(),
+        rooms::list_moved(c, brand_id, list, moment).await.unwrap(),
     ]
 }
 
@@ -65,7 +72,7 @@ async fn a_moment_tells_what_was_there_from_what_came_later() {
         let mut places: Vec<_> = moved.iter().map(|listed| listed.place).collect();
         places.sort();
         assert_eq!(places, [before[2].recency(), before[0].recency()]);
-        let of_member = pages(&world, &Owner::Member(member(1)), &moment).await;
+        let of_member = pages(&world, &of(Owner::Member(member(1))), &moment).await;
         assert_eq!(of_member.map(|page| page.len()), [0, 0, 1]);
     })
     .await;
@@ -111,22 +118,22 @@ async fn a_page_begins_behind_the_last_one_also_where_times_are_equal() {
         assert_eq!(ids(&written), [chatroom_id(2), chatroom_id(1)]);
         assert_eq!(ids(&empty), [chatroom_id(4), chatroom_id(3)]);
         let mut connection = world.db().read().await.unwrap();
-        let (c, brand_id, owner) = (&mut connection, &world.brand_id, all());
+        let (c, brand_id, list) = (&mut connection, &world.brand_id, all());
         let after = Some(written[0].place);
-        let rest = rooms::list_written(c, brand_id, &owner, &moment, after, 9)
+        let rest = rooms::list_written(c, brand_id, &list, &moment, after, 9)
             .await
             .unwrap();
         assert_eq!(ids(&rest), [chatroom_id(1)]);
-        let all_empty = rooms::list_empty(c, brand_id, &owner, &moment, after, 9)
+        let all_empty = rooms::list_empty(c, brand_id, &list, &moment, after, 9)
             .await
             .unwrap();
         assert_eq!(ids(&all_empty), ids(&empty));
         let after = Some(empty[0].place);
-        let rest = rooms::list_empty(c, brand_id, &owner, &moment, after, 9)
+        let rest = rooms::list_empty(c, brand_id, &list, &moment, after, 9)
             .await
             .unwrap();
         assert_eq!(ids(&rest), [chatroom_id(3)]);
-        let none = rooms::list_written(c, brand_id, &owner, &moment, after, 9)
+        let none = rooms::list_written(c, brand_id, &list, &moment, after, 9)
             .await
             .unwrap();
         assert_eq!(ids(&none), []);
