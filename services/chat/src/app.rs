@@ -17,6 +17,7 @@ mod read_chatroom;
 mod seen;
 mod send_message;
 mod set_archived;
+mod set_blocked;
 mod view;
 
 use domain::id::{AccountId, BrandId};
@@ -45,6 +46,7 @@ pub(crate) use mark_read::MarkRead;
 pub(crate) use open_direct::OpenDirect;
 pub(crate) use send_message::SendMessage;
 pub(crate) use set_archived::SetArchived;
+pub(crate) use set_blocked::SetBlocked;
 pub(crate) use view::ChatroomView;
 
 /// What the use cases work with; clones share it.

@@ -17,6 +17,7 @@ impl From<ChatroomView> for chat::Chatroom {
             last_message,
             person_id,
             side,
+            blocked,
             writable,
         } = view;
         let marker = chatroom.marker(side);
@@ -33,8 +34,7 @@ impl From<ChatroomView> for chat::Chatroom {
             read_sequence: number(marker.sequence),
             unread_count: number(marker.unread_count),
             archived: chatroom.is_archived_by(side),
-            // It cannot be set yet.
-            blocked: false,
+            blocked,
             writable: writable && side != Side::Service,
         }
     }

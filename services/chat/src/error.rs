@@ -54,6 +54,12 @@ pub enum ChatError {
         /// The chatroom.
         chatroom_id: ChatroomId,
     },
+    /// One side has blocked the other (SPEC 30).
+    #[error("chatroom {chatroom_id} is blocked")]
+    ChatroomBlocked {
+        /// The chatroom.
+        chatroom_id: ChatroomId,
+    },
     /// There is no chatroom in which the visitor could go on.
     #[error("there is no chatroom to resume")]
     NothingToResume,
@@ -105,6 +111,10 @@ impl ChatError {
             }
             Self::ChatroomNotFound { chatroom_id } => {
                 Refusal::new(Code::NotFound, "CHATROOM_NOT_FOUND", message)
+                    .with("chatroomId", chatroom_id)
+            }
+            Self::ChatroomBlocked { chatroom_id } => {
+                Refusal::new(Code::FailedPrecondition, "CHATROOM_BLOCKED", message)
                     .with("chatroomId", chatroom_id)
             }
             Self::NothingToResume => Refusal::new(Code::NotFound, "CHATROOM_NOT_FOUND", message),
@@ -185,6 +195,8 @@ mod tests {
             Reason::MemberNotFound,
         );
         check(no_chatroom, missing, Reason::ChatroomNotFound);
+        let blocked = ChatroomBlocked { chatroom_id };
+        check(blocked, gone, Reason::ChatroomBlocked);
         check(NothingToResume, missing, Reason::ChatroomNotFound);
         check(ImageNotFound, missing, Reason::ImageNotFound);
         check(erased, gone, Reason::AccountErased);

@@ -34,6 +34,8 @@ pub struct Chatroom {
     pub visitor_archived: bool,
     /// Whether the Member has archived it.
     pub member_archived: bool,
+    /// Whether the visitor's side has blocked the Member in it.
+    pub visitor_blocked: bool,
 }
 
 /// How far one side of a chatroom has read (SPEC 30).
@@ -138,6 +140,7 @@ impl Chatroom {
             member_marker: ReadMarker::default(),
             visitor_archived: false,
             member_archived: false,
+            visitor_blocked: false,
         }
     }
 

@@ -7,6 +7,7 @@
 //! | [`merge_policy`]       | what does the Brand want to become of it?                      | 6         |
 //! | [`person`]             | which accounts are one person, now and when an order was placed? | 10, 16, 19, 21, 42 |
 //! | [`chatroom`]           | which chatroom opens, and in which order are they listed?      | 22 to 25  |
+//! | [`block`]              | has a Member blocked a person?                                 | 30        |
 //! | [`message`]            | who may write what, when, and does it count?                   | 27 to 29, 32, 39 |
 //! | [`order`]              | what did the Brand's checkout report?                          | 35, 45    |
 //! | [`buyer`]              | whose order is it?                                             | 36, 55    |
@@ -28,6 +29,7 @@
 
 pub mod attribution;
 pub mod attribution_policy;
+pub mod block;
 pub mod buyer;
 pub mod chatroom;
 pub mod email;

@@ -11,8 +11,11 @@
 //! | a message was sent there under this id (SPEC 29)                 | that one, if the same; else message id reused |
 //! | the chatroom's visitor is erased (SPEC 55)                       | account erased      |
 //! | its Member is deactivated                                        | Member deactivated  |
+//! | one side has blocked the other, and one of them writes (SPEC 30) | chatroom blocked    |
 //! | it shows an image that was not uploaded (SPEC 31)                | image not found     |
 //! | otherwise                                                        | the new message     |
+//!
+//! A service that writes as itself stands on neither side, and no block is against it.
 //!
 //! A participant of whom no event has arrived yet is neither erased nor deactivated.
 
@@ -23,13 +26,14 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use domain::{
+    block,
     id::{AccountId, BrandId, EventId, MessageId},
-    message::{MessageKind, Place},
+    message::{MessageKind, Place, Side},
     person::Links,
 };
 use kit::{db::Connection, directory::links};
 
-use super::{Caller, SendMessage, seen};
+use super::{Caller, Party, SendMessage, seen};
 use crate::{
     error::ChatError,
     events,
@@ -175,7 +179,7 @@ impl Desk {
         if let Some(first) = first {
             return repeated(first, &message).map(Appended::Message);
         }
-        refuse_unwritable(chatroom, &facts)?;
+        refuse_unwritable(chatroom, &facts, draft.caller.party)?;
         if message.kind == MessageKind::Image {
             // Until images can be uploaded there is none that a message could show.
             return Err(ChatError::ImageNotFound);
@@ -214,8 +218,13 @@ fn repeated(first: &Message, again: &Message) -> Result<Message, ChatError> {
     }
 }
 
-/// Refuses a chatroom whose visitor is erased, or whose Member is deactivated.
-fn refuse_unwritable(chatroom: &Chatroom, facts: &Facts) -> Result<(), ChatError> {
+/// Refuses a chatroom whose visitor is erased, whose Member is deactivated, or in which one side has
+/// blocked the other.
+pub(super) fn refuse_unwritable(
+    chatroom: &Chatroom,
+    facts: &Facts,
+    party: Party,
+) -> Result<(), ChatError> {
     let Chatroom {
         account_id,
         member_id,
@@ -226,6 +235,11 @@ fn refuse_unwritable(chatroom: &Chatroom, facts: &Facts) -> Result<(), ChatError
     }
     if facts.is_member_deactivated {
         return Err(ChatError::MemberDeactivated { member_id });
+    }
+    let is_blocked = chatroom.visitor_blocked || block::is_blocked(&facts.blocks);
+    if is_blocked && party.side() != Side::Service {
+        let chatroom_id = chatroom.id;
+        return Err(ChatError::ChatroomBlocked { chatroom_id });
     }
     Ok(())
 }

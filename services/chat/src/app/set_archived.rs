@@ -8,7 +8,13 @@ use kit::{
 };
 
 use super::{App, Caller, ChatroomView, Party, seen};
-use crate::{error::ChatError, store::chatrooms};
+use crate::{
+    error::ChatError,
+    store::{
+        chatroom_changes::{self, Change},
+        chatrooms,
+    },
+};
 
 /// Somebody puts a chatroom away, or takes it back.
 #[derive(Clone, Debug)]
@@ -79,6 +85,8 @@ async fn set(connection: &mut Connection, input: &Input) -> Result<(), ChatError
     }
     if chatroom.is_archived_by(party.side()) != archived {
         chatrooms::update_archived(connection, brand_id, id, party.side(), archived).await?;
+        let change = Change::of_chatroom(brand_id, &chatroom, input.now);
+        chatroom_changes::append(connection, &[change]).await?;
     }
     Ok(request::keep(connection, &command.key, Vec::new(), input.now).await?)
 }

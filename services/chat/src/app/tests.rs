@@ -2,6 +2,7 @@
 
 mod archiving;
 mod batching;
+mod blocking;
 mod choosing;
 mod consistency;
 mod erasing;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use domain::{
+    block,
     id::{AccountId, BrandId, MemberId},
     message::Side,
 };
@@ -15,7 +16,7 @@ use rapport_proto::event::v1::AccountState;
 use crate::{
     error::ChatError,
     model::{Chatroom, Message},
-    store::chatrooms::WithLast,
+    store::{chatrooms::WithLast, member_blocks},
 };
 
 /// A chatroom as one side sees it.
@@ -29,6 +30,8 @@ pub struct ChatroomView {
     pub person_id: AccountId,
     /// The side that asks.
     pub side: Side,
+    /// Whether that side has blocked the other (SPEC 30).
+    pub blocked: bool,
     /// Whether that side may write now.
     pub writable: bool,
 }
@@ -53,13 +56,27 @@ pub(super) async fn views(
         .map(|account| account.id)
         .collect();
     let deactivated = members::list_deactivated(connection, brand_id, &answering).await?;
-    let view = |row: WithLast| ChatroomView {
-        person_id: links.seen_by(row.chatroom.account_id).root,
-        side,
-        writable: !erased.contains(&row.chatroom.account_id)
-            && !deactivated.contains(&row.chatroom.member_id),
-        chatroom: row.chatroom,
-        last_message: row.last_message,
+    let pairs: Vec<_> = rows.iter().map(|row| (brand_id, &row.chatroom)).collect();
+    let blocks = member_blocks::list(connection, &pairs).await?;
+    let view = |row: WithLast| {
+        let said = blocks.get(&(brand_id.clone(), row.chatroom.id));
+        let visitor_blocked = row.chatroom.visitor_blocked;
+        let member_blocked = said.is_some_and(|said| block::is_blocked(said));
+        ChatroomView {
+            person_id: links.seen_by(row.chatroom.account_id).root,
+            side,
+            blocked: match side {
+                Side::Visitor => visitor_blocked,
+                Side::Member => member_blocked,
+                Side::Service => false,
+            },
+            writable: !erased.contains(&row.chatroom.account_id)
+                && !deactivated.contains(&row.chatroom.member_id)
+                && !visitor_blocked
+                && !member_blocked,
+            chatroom: row.chatroom,
+            last_message: row.last_message,
+        }
     };
     Ok(rows.into_iter().map(view).collect())
 }

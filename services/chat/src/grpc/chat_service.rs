@@ -130,9 +130,12 @@ impl ChatService for ChatGrpc {
 
     async fn set_blocked(
         &self,
-        _: Request<chat::SetBlockedRequest>,
+        request: Request<chat::SetBlockedRequest>,
     ) -> Answer<chat::SetBlockedResponse> {
-        unimplemented("rapport.chat.v1.ChatService/SetBlocked")
+        let (principal, request) = parts(request)?;
+        Ok(Response::new(
+            chatrooms::set_blocked(&self.0, principal, request).await?,
+        ))
     }
 
     async fn request_rating(

@@ -5,7 +5,7 @@ use rapport_proto::chat::v1::{self as chat, ArchivedFilter as Wire};
 
 use super::caller;
 use crate::{
-    app::{App, ArchivedFilter, ListChatrooms, MarkRead, OpenDirect, SetArchived},
+    app::{App, ArchivedFilter, ListChatrooms, MarkRead, OpenDirect, SetArchived, SetBlocked},
     convert::number,
     error::ChatError,
 };
@@ -113,6 +113,23 @@ pub(super) async fn set_archived(
     };
     let view = app.set_archived(&caller, command).await?;
     Ok(chat::SetArchivedResponse {
+        chatroom: Some(view.into()),
+    })
+}
+
+pub(super) async fn set_blocked(
+    app: &App,
+    principal: Principal,
+    request: chat::SetBlockedRequest,
+) -> Result<chat::SetBlockedResponse, ChatError> {
+    let caller = caller::participant(&principal, request.acting_for.clone(), "")?;
+    let command = SetBlocked {
+        chatroom_id: field("chatroom_id", request.chatroom_id.parse())?,
+        blocked: request.blocked,
+        key: app.request_key(&caller, "SetBlocked", &request.request_id, &request)?,
+    };
+    let view = app.set_blocked(&caller, command).await?;
+    Ok(chat::SetBlockedResponse {
         chatroom: Some(view.into()),
     })
 }

@@ -16,6 +16,7 @@ use diesel::{
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use domain::{
+    block::AccountBlock,
     id::{AccountId, BrandId, ChatroomId, MessageId},
     message::{MessageKind, MessageOrigin, Side},
 };
@@ -31,7 +32,9 @@ use uuid::Uuid;
 
 use super::{
     chatroom_changes::{self, Change},
-    chatrooms, messages, to_column,
+    chatrooms,
+    member_blocks::{self, Blocks},
+    messages, to_column,
 };
 use crate::model::{Body, Chatroom, Message};
 
@@ -58,6 +61,8 @@ pub(crate) struct Facts {
     pub is_visitor_erased: bool,
     /// Whether the chatroom's Member is deactivated.
     pub is_member_deactivated: bool,
+    /// What the chatroom's Member has said about blocking the person.
+    pub blocks: Vec<AccountBlock>,
     /// Whether the needed account is known.
     pub is_account_known: bool,
     /// The link revision up to which the needed account's links are known.
@@ -104,9 +109,18 @@ pub(crate) async fn lock(
                 let room = rooms.get(&question.key);
                 facts.push(facts_of_one(connection, question, room).await?);
             }
-            Ok((rooms, facts))
+            let pairs: Vec<_> = rooms.iter().map(|(key, room)| (&key.0, room)).collect();
+            let blocks = member_blocks::list(connection, &pairs).await?;
+            Ok((rooms, with_blocks(facts, questions, &blocks)))
         }
     }
+}
+
+fn with_blocks(mut facts: Vec<Facts>, questions: &[Question], blocks: &Blocks) -> Vec<Facts> {
+    for (facts, question) in facts.iter_mut().zip(questions) {
+        facts.blocks = blocks.get(&question.key).cloned().unwrap_or_default();
+    }
+    facts
 }
 
 async fn facts_of_one(
@@ -157,6 +171,7 @@ impl TryFrom<FactsRow> for Facts {
             sent: row.sent.map(Message::try_from).transpose()?,
             is_visitor_erased: row.is_visitor_erased,
             is_member_deactivated: row.is_member_deactivated,
+            blocks: Vec::new(),
             is_account_known: row.is_account_known,
             link_revision: row.link_revision,
         })
@@ -164,18 +179,21 @@ impl TryFrom<FactsRow> for Facts {
 }
 
 /// The statements travel together and run one after the other, in the order in which they are
-/// polled here. The last takes a snapshot of its own once the one before it has its locks, so it
-/// sees whatever those who held them before have committed.
+/// polled here. Those after the locking one take snapshots of their own once it has its locks, so they
+/// see whatever those who held them before have committed.
 async fn lock_many(
     connection: &AsyncPgConnection,
     keys: &BTreeSet<&Key>,
     questions: &[Question],
 ) -> Result<Known, StoreError> {
     let (mut first, mut second, mut third) = (connection, connection, connection);
-    let (_, rooms, facts) = try_join!(
+    let mut fourth = connection;
+    let (_, rooms, facts, blocks) = try_join!(
         planning().execute(&mut first),
         locking(keys).load::<LockedRow>(&mut second),
-        asking(questions).load::<FactsRow>(&mut third)
+        asking(questions).load::<FactsRow>(&mut third),
+        member_blocks::listing(keys.iter().map(|key| (&key.0, key.1)))
+            .load::<member_blocks::Row>(&mut fourth)
     )?;
     let mut locked = BTreeMap::new();
     for (brand_id, row) in rooms {
@@ -183,7 +201,8 @@ async fn lock_many(
         locked.insert((brand_id.0, room.id), room);
     }
     let facts: Result<Vec<Facts>, StoreError> = facts.into_iter().map(Facts::try_from).collect();
-    Ok((locked, facts?))
+    let blocks = member_blocks::gather(blocks);
+    Ok((locked, with_blocks(facts?, questions, &blocks)))
 }
 
 /// Lets this transaction look up rows by index alone. A connection keeps a statement's plan, and one
@@ -202,7 +221,8 @@ fn locking(keys: &BTreeSet<&Key>) -> PgText<'static, LockedColumns> {
         "SELECT c.brand_id, c.chatroom_id, c.account_id, c.member_id, c.create_time, \
          c.last_sequence, c.last_message_time, c.visitor_first_time, c.member_first_time, \
          c.visitor_read_sequence, c.visitor_unread_count, \
-         c.member_read_sequence, c.member_unread_count, c.visitor_archived, c.member_archived \
+         c.member_read_sequence, c.member_unread_count, c.visitor_archived, c.member_archived, \
+         c.visitor_blocked \
          FROM unnest(?, ?) AS k (brand_id, chatroom_id) \
          JOIN chatroom c ON c.brand_id = k.brand_id AND c.chatroom_id = k.chatroom_id \
          ORDER BY c.brand_id, c.chatroom_id FOR UPDATE OF c",

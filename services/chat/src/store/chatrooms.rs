@@ -56,6 +56,7 @@ pub(super) struct Row {
     member_unread_count: i64,
     visitor_archived: bool,
     member_archived: bool,
+    visitor_blocked: bool,
 }
 
 /// The SQL types of a [`Row`].
@@ -83,6 +84,7 @@ impl TryFrom<Row> for Chatroom {
             member_marker: marker(row.member_read_sequence, row.member_unread_count)?,
             visitor_archived: row.visitor_archived,
             member_archived: row.member_archived,
+            visitor_blocked: row.visitor_blocked,
         })
     }
 }
@@ -313,7 +315,7 @@ pub(crate) async fn update_marker(
 ///
 /// # Errors
 ///
-/// What the database fails with.
+/// What the database fails with; the caller has locked the chatroom.
 pub(crate) async fn update_archived(
     connection: &mut Connection,
     brand_id: &BrandId,
@@ -333,5 +335,25 @@ pub(crate) async fn update_archived(
             .await)?,
         Side::Service => 0,
     };
+    Ok(())
+}
+
+/// Sets whether the visitor's side has blocked the Member in a chatroom.
+///
+/// # Errors
+///
+/// What the database fails with; the caller has locked the chatroom.
+pub(crate) async fn update_visitor_blocked(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    id: ChatroomId,
+    blocked: bool,
+) -> Result<(), StoreError> {
+    query!(connection, |c| diesel::update(
+        chatroom::table.find((Sql(brand_id), Sql(id)))
+    )
+    .set(chatroom::visitor_blocked.eq(blocked))
+    .execute(c)
+    .await)?;
     Ok(())
 }

@@ -22,6 +22,7 @@ diesel::table! {
         member_unread_count -> BigInt,
         visitor_archived -> Bool,
         member_archived -> Bool,
+        visitor_blocked -> Bool,
     }
 }
 
@@ -72,6 +73,19 @@ diesel::table! {
         member_id -> Nullable<DbUuid>,
         sequence -> Nullable<BigInt>,
         change_time -> DbTime,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::Nullable;
+    use kit::db::{DbText, DbTime, DbUuid};
+
+    member_block (brand_id, member_id, account_id) {
+        brand_id -> DbText,
+        member_id -> DbUuid,
+        account_id -> DbUuid,
+        block_time -> Nullable<DbTime>,
+        unblock_time -> Nullable<DbTime>,
     }
 }
 

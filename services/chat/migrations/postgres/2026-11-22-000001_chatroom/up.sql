@@ -18,6 +18,7 @@ CREATE TABLE chatroom (
     member_unread_count bigint NOT NULL DEFAULT 0,
     visitor_archived boolean NOT NULL DEFAULT false,
     member_archived boolean NOT NULL DEFAULT false,
+    visitor_blocked boolean NOT NULL DEFAULT false,
     PRIMARY KEY (brand_id, chatroom_id),
     CONSTRAINT chatroom_pair UNIQUE (brand_id, account_id, member_id),
     CONSTRAINT chatroom_last_message CHECK ((last_sequence = 0) = (last_message_time IS NULL)),
@@ -44,6 +45,7 @@ COMMENT ON COLUMN chatroom.member_read_sequence IS 'Up to which message the Memb
 COMMENT ON COLUMN chatroom.member_unread_count IS 'How many messages after that marker are not the Member''s.';
 COMMENT ON COLUMN chatroom.visitor_archived IS 'Whether the visitor''s side has archived it (SPEC 30); set and taken back by that side alone.';
 COMMENT ON COLUMN chatroom.member_archived IS 'Whether the Member has archived it (SPEC 30); set and taken back by him alone.';
+COMMENT ON COLUMN chatroom.visitor_blocked IS 'Whether the visitor''s side has blocked the Member in it (SPEC 30); set and taken back by that side alone. A Member''s block is in member_block.';
 
 CREATE INDEX chatroom_by_account ON chatroom (brand_id, account_id, last_message_time, create_time, chatroom_id);
 CREATE INDEX chatroom_by_member ON chatroom (brand_id, member_id, last_message_time, create_time, chatroom_id);

@@ -20,6 +20,7 @@ CREATE TABLE chatroom (
     member_unread_count INTEGER NOT NULL DEFAULT 0,
     visitor_archived INTEGER NOT NULL DEFAULT 0 CHECK (visitor_archived IN (0, 1)),
     member_archived INTEGER NOT NULL DEFAULT 0 CHECK (member_archived IN (0, 1)),
+    visitor_blocked INTEGER NOT NULL DEFAULT 0 CHECK (visitor_blocked IN (0, 1)),
     PRIMARY KEY (brand_id, chatroom_id),
     CONSTRAINT chatroom_pair UNIQUE (brand_id, account_id, member_id),
     CONSTRAINT chatroom_last_message CHECK ((last_sequence = 0) = (last_message_time IS NULL)),
