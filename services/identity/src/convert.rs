@@ -103,6 +103,11 @@ pub(crate) fn seconds(
     Ok(duration.seconds)
 }
 
+/// Returns a time as what a page token is bound to.
+pub(crate) fn bound(time: Option<&Timestamp>) -> Option<(i64, i32)> {
+    time.map(|time| (time.seconds, time.nanos))
+}
+
 /// Returns the wire form of a number of seconds.
 pub(crate) fn duration(seconds: i64) -> Duration {
     Duration { seconds, nanos: 0 }

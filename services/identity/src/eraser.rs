@@ -6,7 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use kit::ids::Ids;
+use kit::{backoff::Backoff, ids::Ids};
 use rapport_proto::{
     attribution::v1::{ExportPersonRequest, export_person_response::Record},
     chat::v1::ErasePersonRequest,
@@ -21,34 +21,33 @@ use crate::{
     model::Erasure,
 };
 
-const FIRST_RETRY: Duration = Duration::from_millis(100);
-/// Also how soon a replica looks after what another one has begun.
-const LAST_RETRY: Duration = Duration::from_secs(5);
+/// How soon a replica looks after what another one has begun.
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 /// A peer that is silent for so long is asked again.
 const CALL_LIMIT: Duration = Duration::from_secs(30);
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Asks chat and attribution for every running erasure until they are done, and until `shutdown`.
 pub(crate) async fn run(app: Arc<App>, ids: Ids, shutdown: CancellationToken) {
-    let mut retry = FIRST_RETRY;
+    let mut backoff = Backoff::new();
     loop {
         let round = tokio::select! {
             () = shutdown.cancelled() => return,
             round = round(&app, &ids) => round,
         };
         let pause = match round {
-            Ok(0) => LAST_RETRY,
-            Ok(_) => retry,
+            Ok(0) => LOOK_INTERVAL,
+            Ok(_) => backoff.wait(),
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(error, "erasures do not go on, trying again");
-                retry
+                backoff.wait()
             }
         };
         tokio::select! {
             () = shutdown.cancelled() => return,
-            () = app.erasure_begun() => retry = FIRST_RETRY,
-            () = tokio::time::sleep(pause) => retry = (retry * 2).min(LAST_RETRY),
+            () = app.erasure_begun() => backoff.reset(),
+            () = tokio::time::sleep(pause) => {}
         }
     }
 }

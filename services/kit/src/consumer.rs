@@ -18,14 +18,13 @@ use tonic::Status;
 
 use crate::{
     access::SuiteChannel,
+    backoff::Backoff,
     clock::Clock,
     db::{Connection, Db, Sql, StoreError, schema::event_cursor},
     event_log::Batch,
     query,
 };
 
-const FIRST_RETRY: Duration = Duration::from_millis(100);
-const LAST_RETRY: Duration = Duration::from_secs(5);
 /// A log that sends nothing for so long, not even a heartbeat, is connected to anew.
 const SILENCE_LIMIT: Duration = Duration::from_secs(15);
 
@@ -97,19 +96,19 @@ pub async fn follow(
     shutdown: CancellationToken,
 ) {
     let name = source.name();
-    let mut retry = FIRST_RETRY;
+    let mut backoff = Backoff::new();
     loop {
-        let read = read(&source, &db, &clock, apply, &observe, &mut retry);
+        let read = read(&source, &db, &clock, apply, &observe, &mut backoff);
         let failure = tokio::select! {
             () = shutdown.cancelled() => return,
             failure = read => failure,
         };
+        let retry = backoff.wait();
         failure.log(name, retry);
         tokio::select! {
             () = shutdown.cancelled() => return,
             () = tokio::time::sleep(retry) => {}
         }
-        retry = (retry * 2).min(LAST_RETRY);
     }
 }
 
@@ -151,7 +150,7 @@ async fn read(
     clock: &Clock,
     apply: Apply,
     observe: &(impl Fn(&Batch) + Send),
-    retry: &mut Duration,
+    backoff: &mut Backoff,
 ) -> Failure {
     let name = source.name();
     let position = match cursor(db, name).await {
@@ -180,7 +179,7 @@ async fn read(
             }
         }
         // Not before: what cannot be applied arrives well each time.
-        *retry = FIRST_RETRY;
+        backoff.reset();
         observe(&batch);
     }
 }

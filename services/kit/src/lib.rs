@@ -5,6 +5,7 @@
 //! nothing about them, and it knows no service.
 
 pub mod access;
+pub mod backoff;
 pub mod clock;
 pub mod config;
 pub mod consistency;

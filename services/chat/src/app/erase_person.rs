@@ -17,6 +17,7 @@ use std::{sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use domain::id::{AccountId, BrandId, ChatroomId, ErasureId};
 use kit::{
+    backoff::Backoff,
     convert::timestamp,
     db::{Connection, StoreError},
     directory::accounts,
@@ -45,8 +46,8 @@ const STEP: i64 = 200;
 const STEPS_OF_A_CALL: usize = 50;
 /// How many accounts are looked for at a time.
 const PAGE: i64 = 100;
-const FIRST_RETRY: Duration = Duration::from_millis(100);
-const LAST_RETRY: Duration = Duration::from_secs(5);
+/// How soon is looked for what another replica has learnt of.
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Identity wants a person erased.
 #[derive(Clone, Debug)]
@@ -169,7 +170,7 @@ impl App {
 /// Clears the messages of erased accounts until `shutdown`, also of those that only an event has told
 /// of: looks when it is woken, and every five seconds.
 pub(crate) async fn run(app: App, wake: Arc<Notify>, shutdown: CancellationToken) {
-    let mut retry = FIRST_RETRY;
+    let mut backoff = Backoff::new();
     loop {
         let went = tokio::select! {
             () = shutdown.cancelled() => return,
@@ -177,16 +178,15 @@ pub(crate) async fn run(app: App, wake: Arc<Notify>, shutdown: CancellationToken
         };
         let pause = match went {
             Ok(false) => {
-                retry = FIRST_RETRY;
+                backoff.reset();
                 continue;
             }
-            Ok(true) => LAST_RETRY,
+            Ok(true) => LOOK_INTERVAL,
             Err(error) => {
-                let retry_ms = retry.as_millis();
+                let pause = backoff.wait();
+                let retry_ms = pause.as_millis();
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(error, retry_ms, "erasure does not go on, trying again");
-                let pause = retry;
-                retry = (retry * 2).min(LAST_RETRY);
                 pause
             }
         };

@@ -14,7 +14,7 @@ use prost_types::FieldMask;
 use rapport_proto::{event::v1 as event, identity::v1 as proto};
 
 use super::{
-    MAX_DISPLAY_NAME, WirePlace, etag,
+    MAX_DISPLAY_NAME, WirePlace, bound, etag,
     event::{own_customer_id, provenance},
     optional_timestamp, text,
 };
@@ -102,14 +102,8 @@ pub(crate) fn page(
         brand_id.as_str(),
         (request.kind, request.state),
         &request.customer_id,
-        request
-            .from_time
-            .as_ref()
-            .map(|time| (time.seconds, time.nanos)),
-        request
-            .until_time
-            .as_ref()
-            .map(|time| (time.seconds, time.nanos)),
+        bound(request.from_time.as_ref()),
+        bound(request.until_time.as_ref()),
     );
     Page::open(request.page_size, &request.page_token, &list)
 }

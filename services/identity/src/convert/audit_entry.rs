@@ -11,7 +11,7 @@ use rapport_proto::{
     identity::v1::{self as proto, AuditAction},
 };
 
-use super::WirePlace;
+use super::{WirePlace, bound};
 use crate::{error::IdentityError, model::AuditEntry, store::audit_entries::Filter};
 
 /// Every action begins so in the contract, and none in the rows.
@@ -54,14 +54,8 @@ pub(crate) fn page(
         brand_id.as_str(),
         request.action,
         &request.subject_id,
-        request
-            .from_time
-            .as_ref()
-            .map(|time| (time.seconds, time.nanos)),
-        request
-            .until_time
-            .as_ref()
-            .map(|time| (time.seconds, time.nanos)),
+        bound(request.from_time.as_ref()),
+        bound(request.until_time.as_ref()),
     );
     Page::open(request.page_size, &request.page_token, &list)
 }
