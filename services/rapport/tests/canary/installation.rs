@@ -44,35 +44,28 @@ impl Installation {
             Engine::Sqlite => Vec::new(),
             Engine::Postgres => SERVICES.iter().map(|_| create_database()).collect(),
         };
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rapport"));
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("RAPPORT_")) {
-            command.env_remove(name);
-        }
-        command.arg("--data-dir").arg(folder.path().join("data"));
-        for service in SERVICES {
-            command.arg(format!("--{service}-addr")).arg("127.0.0.1:0");
-        }
-        for (service, url) in SERVICES.iter().zip(&urls) {
-            command.arg(format!("--{service}-database-url")).arg(url);
-        }
-        let child = command
-            .env("RAPPORT_LOG", "trace")
-            .env("RUST_BACKTRACE", "full")
-            .stdout(Stdio::from(File::create(folder.path().join("stdout"))?))
-            .stderr(Stdio::from(File::create(folder.path().join("stderr"))?))
-            .spawn()?;
-        let stdout = folder.path().join("stdout");
-        let addrs = wait_until("the suite listens", async || {
-            Ok(addrs(&fs::read_to_string(&stdout)?))
-        });
-        let [identity, chat, attribution] = addrs.await?;
+        let child = spawn(&folder, &urls)?;
+        let channels = channels(&folder).await?;
         Ok(Self {
             engine,
             folder,
             urls,
             child,
-            channels: Channels::new(identity, chat, attribution)?,
+            channels,
         })
+    }
+
+    /// Kills the suite as `kill -9` does.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts the suite again, on the same databases.
+    pub(crate) async fn restart(&mut self) -> anyhow::Result<()> {
+        self.child = spawn(&self.folder, &self.urls)?;
+        self.channels = channels(&self.folder).await?;
+        Ok(())
     }
 
     /// Returns a secret that development mode has made.
@@ -129,6 +122,37 @@ impl Drop for Installation {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn spawn(folder: &TempDir, urls: &[String]) -> anyhow::Result<Child> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rapport"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("RAPPORT_")) {
+        command.env_remove(name);
+    }
+    command.arg("--data-dir").arg(folder.path().join("data"));
+    for service in SERVICES {
+        command.arg(format!("--{service}-addr")).arg("127.0.0.1:0");
+    }
+    for (service, url) in SERVICES.iter().zip(urls) {
+        command.arg(format!("--{service}-database-url")).arg(url);
+    }
+    let child = command
+        .env("RAPPORT_LOG", "trace")
+        .env("RUST_BACKTRACE", "full")
+        .stdout(Stdio::from(File::create(folder.path().join("stdout"))?))
+        .stderr(Stdio::from(File::create(folder.path().join("stderr"))?))
+        .spawn()?;
+    Ok(child)
+}
+
+/// Returns connections to the suite that was spawned last, once it listens.
+async fn channels(folder: &TempDir) -> anyhow::Result<Channels> {
+    let stdout = folder.path().join("stdout");
+    let addrs = wait_until("the suite listens", async || {
+        Ok(addrs(&fs::read_to_string(&stdout)?))
+    });
+    let [identity, chat, attribution] = addrs.await?;
+    Channels::new(identity, chat, attribution)
 }
 
 /// Returns the addresses that a start prints, once they are all there.

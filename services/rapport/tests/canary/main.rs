@@ -8,6 +8,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod installation;
+mod killed;
 mod refusals;
 mod search;
 mod story;
@@ -16,7 +17,7 @@ use std::collections::BTreeSet;
 
 use anyhow::Context;
 use prost::Message;
-use rapport::client::{request_id, wait_until};
+use rapport::client::{Caller, request_id, wait_until};
 use rapport_proto::{chat::v1 as chat, identity::v1 as identity};
 
 use crate::{
@@ -82,9 +83,13 @@ async fn erase(story: &Story) -> anyhow::Result<()> {
     };
     let answer = service.accounts.clone().erase_account(request).await?;
     let erasure = answer.into_inner().erasure.context("the answer holds it")?;
+    wait_until_complete(service, &erasure.erasure_id).await
+}
+
+async fn wait_until_complete(service: &Caller, erasure_id: &str) -> anyhow::Result<()> {
     wait_until("the person is erased in all services", async || {
         let request = identity::GetErasureRequest {
-            erasure_id: erasure.erasure_id.clone(),
+            erasure_id: erasure_id.to_owned(),
         };
         let answer = service.accounts.clone().get_erasure(request).await?;
         let erasure = answer.into_inner().erasure.context("the answer holds it")?;
