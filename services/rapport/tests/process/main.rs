@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod published_keys;
+
 use std::{
     io::{BufRead, BufReader},
     path::Path,
@@ -27,6 +29,11 @@ use serde_json::Value;
 const GRPCURL: &str = "RAPPORT_TEST_GRPCURL";
 const POSTGRES_URL: &str = "RAPPORT_TEST_POSTGRES_URL";
 
+fn setting(name: &str) -> String {
+    std::env::var(name)
+        .unwrap_or_else(|_| panic!("{name} is not set: run the tests with scripts/test"))
+}
+
 fn rapport() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rapport"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("RAPPORT_")) {
@@ -45,7 +52,13 @@ struct Process {
 
 impl Process {
     fn start(data_dir: &Path) -> Self {
+        Self::start_with(data_dir, &[])
+    }
+
+    /// As [`Process::start`], with these variables in its environment.
+    fn start_with(data_dir: &Path, variables: &[(&str, &str)]) -> Self {
         let mut command = rapport();
+        command.envs(variables.iter().copied());
         command.arg("--data-dir").arg(data_dir);
         for service in ["identity", "chat", "attribution"] {
             command.arg(format!("--{service}-addr")).arg("127.0.0.1:0");
@@ -154,8 +167,7 @@ fn the_demo_plays_every_case_on_sqlite() {
 
 #[test]
 fn the_demo_plays_every_case_on_postgresql() {
-    let url = std::env::var(POSTGRES_URL)
-        .unwrap_or_else(|_| panic!("{POSTGRES_URL} is not set: run the tests with scripts/test"));
+    let url = setting(POSTGRES_URL);
     check_demo(
         &rapport()
             .args(["demo", "--json", "--database-url", &url])
@@ -213,8 +225,7 @@ async fn a_first_start_prints_three_calls_and_a_stop_is_clean() {
 
 /// Runs a printed call in a shell, as who pastes it.
 fn paste(call: &str) {
-    let grpcurl = std::env::var(GRPCURL)
-        .unwrap_or_else(|_| panic!("{GRPCURL} is not set: run the tests with scripts/test"));
+    let grpcurl = setting(GRPCURL);
     let folder = Path::new(&grpcurl).parent().unwrap();
     let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
     let output = Command::new("sh")
