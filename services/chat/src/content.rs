@@ -8,7 +8,7 @@
 //! | video                                         | address                 | address 2,048, caption 1,000                |
 //! | e-mail                                        | text, not blank         | subject 200, text 4,000                     |
 //! | connection, request, unavailable, missed      | nothing                 | text 1,000                                  |
-//! | rating                                        | nothing; it is not sent | –                                           |
+//! | rating                                        | nothing; it is not sent | comment 1,000                               |
 //!
 //! Addresses begin with `https://`. Nothing is cut or trimmed: what is kept is what was sent.
 
@@ -17,7 +17,7 @@ use domain::{
     text::{InvalidText, MessageText},
 };
 use kit::error::CallError;
-use rapport_proto::chat::v1::{MessageContent, message_content::Content as Wire};
+use rapport_proto::chat::v1::{MessageContent, RatingContent, message_content::Content as Wire};
 
 const MAX_CAPTION: usize = 1_000;
 const MAX_LABEL: usize = 200;
@@ -43,6 +43,16 @@ impl Content {
         Ok(Self { kind, wire })
     }
 
+    /// Returns a rating that nobody has answered yet.
+    pub(crate) fn unanswered_rating() -> Self {
+        Self {
+            kind: MessageKind::Rating,
+            wire: MessageContent {
+                content: Some(Wire::Rating(RatingContent::default())),
+            },
+        }
+    }
+
     /// Returns the kind.
     pub(crate) fn kind(&self) -> MessageKind {
         self.kind
@@ -52,6 +62,16 @@ impl Content {
     pub(crate) fn into_wire(self) -> MessageContent {
         self.wire
     }
+}
+
+/// Returns a comment on a rating.
+///
+/// # Errors
+///
+/// [`CallError::FieldInvalid`] names the field when it is too long.
+pub(crate) fn comment<'a>(field: &'static str, text: &'a str) -> Result<&'a str, CallError> {
+    at_most(field, text, MAX_CAPTION)?;
+    Ok(text)
 }
 
 fn check(said: &Wire) -> Result<MessageKind, CallError> {
@@ -148,8 +168,7 @@ fn uri(field: &'static str, text: &str) -> Result<(), CallError> {
 #[cfg(test)]
 mod tests {
     use rapport_proto::chat::v1::{
-        EmailContent, ImageContent, NoticeContent, ProductContent, RatingContent, TextContent,
-        VideoContent,
+        EmailContent, ImageContent, NoticeContent, ProductContent, TextContent, VideoContent,
     };
 
     use super::*;

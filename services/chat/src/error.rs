@@ -63,6 +63,24 @@ pub enum ChatError {
     /// There is no chatroom in which the visitor could go on.
     #[error("there is no chatroom to resume")]
     NothingToResume,
+    /// There is no such message in the chatroom.
+    #[error("there is no message {message_id}")]
+    MessageNotFound {
+        /// The message.
+        message_id: MessageId,
+    },
+    /// The message to be answered asks for no rating.
+    #[error("message {message_id} is no rating")]
+    NotARating {
+        /// The message.
+        message_id: MessageId,
+    },
+    /// The rating has an answer (SPEC 27).
+    #[error("rating {message_id} is answered")]
+    RatingAnswered {
+        /// The message that asked.
+        message_id: MessageId,
+    },
     /// Another body was sent under this message id (SPEC 29).
     #[error("message {message_id} was sent with another body")]
     MessageIdReused {
@@ -118,6 +136,18 @@ impl ChatError {
                     .with("chatroomId", chatroom_id)
             }
             Self::NothingToResume => Refusal::new(Code::NotFound, "CHATROOM_NOT_FOUND", message),
+            Self::MessageNotFound { message_id } => {
+                Refusal::new(Code::NotFound, "MESSAGE_NOT_FOUND", message)
+                    .with("messageId", message_id)
+            }
+            Self::NotARating { message_id } => {
+                Refusal::new(Code::FailedPrecondition, "NOT_A_RATING", message)
+                    .with("messageId", message_id)
+            }
+            Self::RatingAnswered { message_id } => {
+                Refusal::new(Code::FailedPrecondition, "RATING_ANSWERED", message)
+                    .with("messageId", message_id)
+            }
             Self::MessageIdReused { message_id } => {
                 Refusal::new(Code::AlreadyExists, "MESSAGE_ID_REUSED", message)
                     .with("messageId", message_id)
@@ -213,6 +243,12 @@ mod tests {
         let reused = MessageIdReused { message_id };
         let not_allowed = MessageKindNotAllowed { kind };
         let lost = CallError::from(StoreError::Unavailable("cause".into()));
+        let no_message = MessageNotFound { message_id };
+        check(no_message, Code::NotFound, Reason::MessageNotFound);
+        let gone = Code::FailedPrecondition;
+        check(NotARating { message_id }, gone, Reason::NotARating);
+        let answered = RatingAnswered { message_id };
+        check(answered, gone, Reason::RatingAnswered);
         check(reused, Code::AlreadyExists, Reason::MessageIdReused);
         check(
             not_allowed,

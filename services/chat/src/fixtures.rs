@@ -4,7 +4,10 @@
 use std::{future::Future, pin::pin, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::id::{AccountId, BrandId, ChatroomId, KeyId, LinkId, MemberId, MessageId};
+use domain::{
+    id::{AccountId, BrandId, ChatroomId, KeyId, LinkId, MemberId, MessageId},
+    message::MessageOrigin,
+};
 use futures_util::StreamExt;
 use kit::{
     access::Bearer,
@@ -381,7 +384,7 @@ impl World {
             chatroom_id,
             message_id,
             content,
-            automatic: false,
+            origin: MessageOrigin::Written,
         };
         self.app.send_message(caller.clone(), command).await
     }

@@ -85,7 +85,7 @@ impl Draft {
             place: Place::following(chatroom.last, self.now),
             author: self.caller.party.author(),
             kind: command.content.kind(),
-            origin: command.origin(),
+            origin: command.origin,
             body: Body::Kept(command.content.clone().into_wire()),
         }
     }
@@ -201,9 +201,11 @@ impl Desk {
 
 /// Returns the first message of that id, if `again` is the same but for its place.
 ///
-/// What has been erased since cannot be compared any more: then author, kind and origin decide.
+/// What has been erased since cannot be compared any more: then author, kind and origin decide. So
+/// they do for a rating, which says nothing when it is asked, and may have been answered since.
 fn repeated(first: &Message, again: &Message) -> Result<Message, ChatError> {
     let same_body = match (&first.body, &again.body) {
+        _ if again.kind == MessageKind::Rating => true,
         (Body::Kept(first), Body::Kept(again)) => first == again,
         (Body::Erased(_), _) | (_, Body::Erased(_)) => true,
     };

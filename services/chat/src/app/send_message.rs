@@ -23,8 +23,8 @@ pub(crate) struct SendMessage {
     pub message_id: MessageId,
     /// What is said.
     pub content: Content,
-    /// Whether a service says that it was written automatically.
-    pub automatic: bool,
+    /// How it came about; what people send is written.
+    pub origin: MessageOrigin,
 }
 
 impl App {
@@ -52,9 +52,18 @@ impl App {
             caller.party.side()
         };
         let kind = command.content.kind();
-        if !kind.may_be_sent_by(sender, command.origin()) {
+        if !kind.may_be_sent_by(sender, command.origin) {
             return Err(ChatError::MessageKindNotAllowed { kind });
         }
+        self.append_message(caller, command).await
+    }
+
+    /// As [`App::send_message`], of a kind and origin that the caller of this has looked at.
+    pub(super) async fn append_message(
+        &self,
+        caller: Caller,
+        command: SendMessage,
+    ) -> Result<Message, ChatError> {
         let draft = Arc::new(Draft {
             caller,
             command,
@@ -71,16 +80,6 @@ impl App {
         match self.appender.append(Arc::new(caught_up)).await? {
             Appended::Message(message) => Ok(message),
             Appended::Behind => Err(CallError::ConsistencyUnavailable.into()),
-        }
-    }
-}
-
-impl SendMessage {
-    pub(super) fn origin(&self) -> MessageOrigin {
-        if self.automatic {
-            MessageOrigin::Automatic
-        } else {
-            MessageOrigin::Written
         }
     }
 }

@@ -9,6 +9,7 @@ mod erasing;
 mod exporting;
 mod paging;
 mod racing;
+mod rating;
 mod reading;
 mod sending;
 mod storm;

@@ -140,16 +140,22 @@ impl ChatService for ChatGrpc {
 
     async fn request_rating(
         &self,
-        _: Request<chat::RequestRatingRequest>,
+        request: Request<chat::RequestRatingRequest>,
     ) -> Answer<chat::RequestRatingResponse> {
-        unimplemented("rapport.chat.v1.ChatService/RequestRating")
+        let (principal, request) = parts(request)?;
+        Ok(Response::new(
+            messages::request_rating(&self.0, principal, request).await?,
+        ))
     }
 
     async fn answer_rating(
         &self,
-        _: Request<chat::AnswerRatingRequest>,
+        request: Request<chat::AnswerRatingRequest>,
     ) -> Answer<chat::AnswerRatingResponse> {
-        unimplemented("rapport.chat.v1.ChatService/AnswerRating")
+        let (principal, request) = parts(request)?;
+        Ok(Response::new(
+            messages::answer_rating(&self.0, principal, request).await?,
+        ))
     }
 
     async fn upload_image(

@@ -167,6 +167,27 @@ pub(crate) async fn count_of_others(
     from_column("count of messages", count)
 }
 
+/// Replaces what a message says, as the answer to a rating does.
+///
+/// # Errors
+///
+/// What the database fails with; the caller has locked the chatroom.
+pub(crate) async fn update_content(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    chatroom_id: ChatroomId,
+    sequence: u64,
+    content: &MessageContent,
+) -> Result<(), StoreError> {
+    let place = (Sql(brand_id), Sql(chatroom_id), to_column(sequence));
+    let content = Some(content.encode_to_vec());
+    query!(connection, |c| diesel::update(message::table.find(place))
+        .set(message::content.eq(&content))
+        .execute(c)
+        .await)?;
+    Ok(())
+}
+
 /// Clears what is said in the first `limit` messages above `after` that still say something, and
 /// returns their sequences in order.
 ///

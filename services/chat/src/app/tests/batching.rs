@@ -6,7 +6,7 @@ use diesel::{ExpressionMethods, QueryDsl};
 use diesel_async::RunQueryDsl;
 use domain::{
     id::{ChatroomId, MessageId},
-    message::Place,
+    message::{MessageOrigin, Place},
 };
 use kit::{
     db::{Sql, StoreError},
@@ -49,7 +49,7 @@ fn draft(
             chatroom_id,
             message_id,
             content,
-            automatic: false,
+            origin: MessageOrigin::Written,
         },
         event_id: world.app.ids.next(),
         now: world.clock.now(),

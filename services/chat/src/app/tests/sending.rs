@@ -142,19 +142,20 @@ async fn what_comes_from_services_only_is_refused_to_people() {
         let answering = world.member(1).await;
         let chatroom_id = world.room(&visitor, 1).await;
         let service = world.service(None);
-        let command = |content, automatic| SendMessage {
+        let (written, automatic) = (MessageOrigin::Written, MessageOrigin::Automatic);
+        let command = |content, origin| SendMessage {
             chatroom_id,
             message_id: new_id(),
             content,
-            automatic,
+            origin,
         };
         for caller in [&visitor, &answering] {
-            for refused in [command(missed(), false), command(text("away"), true)] {
+            for refused in [command(missed(), written), command(text("away"), automatic)] {
                 let refused = sent(&world, caller, refused).await.unwrap_err();
                 assert!(matches!(refused, ChatError::MessageKindNotAllowed { .. })); // SPEC 27
             }
         }
-        let notice = sent(&world, &service, command(missed(), false))
+        let notice = sent(&world, &service, command(missed(), written))
             .await
             .unwrap();
         assert_eq!(
@@ -162,7 +163,7 @@ async fn what_comes_from_services_only_is_refused_to_people() {
             (MessageKind::Missed, Side::Service)
         );
         let acting = world.service(Some(answering.party));
-        let away = sent(&world, &acting, command(text("away"), true))
+        let away = sent(&world, &acting, command(text("away"), automatic))
             .await
             .unwrap();
         assert_eq!(away.author, Author::Member(member(1)));
@@ -172,7 +173,7 @@ async fn what_comes_from_services_only_is_refused_to_people() {
         assert_eq!(view.chatroom.dialogue_time(), None); // SPEC 28, 39
 
         let rating = content(Wire::Rating(Default::default()));
-        let refused = sent(&world, &service, command(rating, false))
+        let refused = sent(&world, &service, command(rating, written))
             .await
             .unwrap_err();
         assert!(matches!(refused, ChatError::MessageKindNotAllowed { .. }));
@@ -183,7 +184,7 @@ async fn what_comes_from_services_only_is_refused_to_people() {
             }),
             ..Default::default()
         }));
-        let refused = sent(&world, &visitor, command(image, false))
+        let refused = sent(&world, &visitor, command(image, written))
             .await
             .unwrap_err();
         assert!(matches!(refused, ChatError::ImageNotFound));
