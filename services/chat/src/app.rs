@@ -13,6 +13,7 @@ mod list_chatrooms;
 mod list_messages;
 mod mark_read;
 mod open_direct;
+mod phygital;
 mod rate;
 mod read_chatroom;
 mod seen;
@@ -30,6 +31,7 @@ use kit::{
     directory::{self, accounts, links},
     error::CallError,
     ids::Ids,
+    limit::Limits,
     request::{RequestKey, RequestKeys},
 };
 use prost::Message;
@@ -45,6 +47,7 @@ pub(crate) use list_chatrooms::{ArchivedFilter, ListChatrooms};
 pub(crate) use list_messages::{ListMessages, MessageOrder};
 pub(crate) use mark_read::MarkRead;
 pub(crate) use open_direct::OpenDirect;
+pub(crate) use phygital::StartPhygital;
 pub(crate) use rate::AnswerRating;
 pub(crate) use send_message::SendMessage;
 pub(crate) use set_archived::SetArchived;
@@ -66,6 +69,8 @@ pub(crate) struct App {
     pub request_keys: RequestKeys,
     /// Where messages are handed in.
     pub appender: Appender,
+    /// How often somebody may make or take a code.
+    pub limits: Limits,
 }
 
 impl App {

@@ -17,7 +17,9 @@ use domain::{
     text::{InvalidText, MessageText},
 };
 use kit::error::CallError;
-use rapport_proto::chat::v1::{MessageContent, RatingContent, message_content::Content as Wire};
+use rapport_proto::chat::v1::{
+    MessageContent, RatingContent, TextContent, message_content::Content as Wire,
+};
 
 const MAX_CAPTION: usize = 1_000;
 const MAX_LABEL: usize = 200;
@@ -41,6 +43,16 @@ impl Content {
         let said = wire.content.as_ref();
         let kind = check(said.ok_or_else(|| CallError::field("content", "is required"))?)?;
         Ok(Self { kind, wire })
+    }
+
+    /// Returns a text that the service itself says.
+    pub(crate) fn text(text: &'static str) -> Self {
+        Self {
+            kind: MessageKind::Text,
+            wire: MessageContent {
+                content: Some(Wire::Text(TextContent { text: text.into() })),
+            },
+        }
     }
 
     /// Returns a rating that nobody has answered yet.
@@ -168,7 +180,7 @@ fn uri(field: &'static str, text: &str) -> Result<(), CallError> {
 #[cfg(test)]
 mod tests {
     use rapport_proto::chat::v1::{
-        EmailContent, ImageContent, NoticeContent, ProductContent, TextContent, VideoContent,
+        EmailContent, ImageContent, NoticeContent, ProductContent, VideoContent,
     };
 
     use super::*;

@@ -96,6 +96,9 @@ pub enum ChatError {
     /// The message refers to an image that was not uploaded into the chatroom.
     #[error("there is no such image")]
     ImageNotFound,
+    /// The code is unknown, expired, redeemed or another Brand's; the answer does not say which.
+    #[error("the code is not good")]
+    PhygitalCodeRefused,
     /// More messages wait to be stored than may.
     #[error("too many messages wait to be stored")]
     Overloaded {
@@ -134,6 +137,9 @@ impl ChatError {
             Self::ChatroomBlocked { chatroom_id } => {
                 Refusal::new(Code::FailedPrecondition, "CHATROOM_BLOCKED", message)
                     .with("chatroomId", chatroom_id)
+            }
+            Self::PhygitalCodeRefused => {
+                Refusal::new(Code::FailedPrecondition, "PHYGITAL_CODE_REFUSED", message)
             }
             Self::NothingToResume => Refusal::new(Code::NotFound, "CHATROOM_NOT_FOUND", message),
             Self::MessageNotFound { message_id } => {
@@ -247,6 +253,7 @@ mod tests {
         check(no_message, Code::NotFound, Reason::MessageNotFound);
         let gone = Code::FailedPrecondition;
         check(NotARating { message_id }, gone, Reason::NotARating);
+        check(PhygitalCodeRefused, gone, Reason::PhygitalCodeRefused);
         let answered = RatingAnswered { message_id };
         check(answered, gone, Reason::RatingAnswered);
         check(reused, Code::AlreadyExists, Reason::MessageIdReused);

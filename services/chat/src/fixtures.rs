@@ -18,6 +18,7 @@ use kit::{
     directory,
     event_log::{self, Start},
     ids::Ids,
+    limit::{LimitConfig, Limits},
     request::RequestKeys,
     secret::{EmailDigestKey, Key},
     server,
@@ -160,6 +161,7 @@ impl World {
             clock: clock.clone(),
             ids: Ids::new(clock.clone()),
             identity: LinkServiceClient::with_interceptor(channel, credential),
+            limits: Limits::new(&LimitConfig::default(), &clock),
         };
         Self {
             app,

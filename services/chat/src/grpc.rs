@@ -6,6 +6,7 @@ mod chatrooms;
 mod message_event_service;
 mod messages;
 mod persons;
+mod phygital;
 
 pub(crate) use chat_service::ChatGrpc;
 pub(crate) use message_event_service::MessageEventGrpc;

@@ -92,7 +92,7 @@ impl Service {
             tokens,
             config.secrets.operator_token,
             config.secrets.suite_secret,
-            limits,
+            limits.clone(),
         );
         let lifetime = Lifetime::default();
         let wake = Arc::new(Notify::new());
@@ -124,6 +124,7 @@ impl Service {
             clock,
             ids,
             identity,
+            limits,
         };
         let erasing = erase_person::run(app.clone(), wake, lifetime.shutdown.clone());
         lifetime.tasks.spawn(erasing);

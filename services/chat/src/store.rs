@@ -10,6 +10,7 @@ pub(crate) mod chatrooms;
 pub(crate) mod member_blocks;
 pub(crate) mod messages;
 pub(crate) mod moments;
+pub(crate) mod phygital_codes;
 pub(crate) mod schema;
 
 use kit::db::StoreError;

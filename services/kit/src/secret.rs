@@ -68,6 +68,17 @@ pub fn random_token(prefix: &str) -> SecretString {
     format!("{prefix}_{}", BASE64_URL_SAFE_NO_PAD.encode(bytes)).into()
 }
 
+/// Returns a new code of 160 random bits in base32 (RFC 4648): 32 characters, all of which a QR code
+/// holds in its small alphabet.
+pub fn random_code() -> SecretString {
+    const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+    let mut bytes = [0; 32];
+    rand::rng().fill_bytes(&mut bytes);
+    // 5 bits of each byte, which are as random as all of it.
+    let letters = bytes.map(|byte| char::from(ALPHABET[usize::from(byte % 32)]));
+    String::from_iter(letters).into()
+}
+
 /// Returns what is kept of a token: its SHA-256, enough for 256 random bits.
 pub fn token_digest(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()

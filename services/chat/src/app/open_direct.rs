@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use domain::{
     chatroom::{DirectChatroom, decide_direct_chatroom},
-    id::{AccountId, BrandId, ChatroomId, EventId, MemberId},
+    id::{AccountId, BrandId, ChatroomId, EventId, MemberId, RequestId},
     person::Person,
 };
 use kit::{
@@ -33,6 +33,20 @@ pub(crate) struct OpenDirect {
     pub member_id: MemberId,
     /// What makes the call repeatable.
     pub key: RequestKey,
+}
+
+/// The chatroom that is made where there is none.
+pub(super) struct NewChatroom {
+    /// Its id.
+    pub id: ChatroomId,
+    /// The Member.
+    pub member_id: MemberId,
+    /// The id of its event.
+    pub event_id: EventId,
+    /// The call that asked for it.
+    pub cause: RequestId,
+    /// When.
+    pub now: DateTime<Utc>,
 }
 
 /// What the transaction needs; everything that it must not make itself.
@@ -114,15 +128,15 @@ async fn open(connection: &mut Connection, input: &Input) -> Result<(ChatroomId,
             account_id: input.account_id,
         });
     };
-    let answer = match decide(connection, brand_id, &person, command.member_id).await? {
-        DirectChatroom::Open(id) => (id, false),
-        DirectChatroom::Create(_) if !active => {
-            return Err(ChatError::MemberDeactivated {
-                member_id: command.member_id,
-            });
-        }
-        DirectChatroom::Create(account_id) => (create(connection, input, account_id).await?, true),
+    let new = NewChatroom {
+        id: input.chatroom_id,
+        member_id: command.member_id,
+        event_id: input.event_id,
+        cause: command.key.request_id(),
+        now: input.now,
     };
+    let (chatroom, created) = find_or_create(connection, brand_id, &person, active, &new).await?;
+    let answer = (chatroom.id, created);
     let response = chat::OpenDirectChatroomResponse {
         chatroom: Some(chat::Chatroom {
             chatroom_id: answer.0.to_string(),
@@ -140,37 +154,56 @@ async fn open(connection: &mut Connection, input: &Input) -> Result<(ChatroomId,
     Ok(answer)
 }
 
-async fn decide(
+/// Returns the chatroom of a person and a Member, and whether it was made: by rule 23, or as `new`
+/// says where there is none. `active` is whether the Member is.
+///
+/// # Errors
+///
+/// [`ChatError::MemberDeactivated`] where one had to be made; what the database fails with. The
+/// caller's transaction is serializable.
+pub(super) async fn find_or_create(
     connection: &mut Connection,
     brand_id: &BrandId,
     person: &Person,
-    member_id: MemberId,
-) -> Result<DirectChatroom, ChatError> {
+    active: bool,
+    new: &NewChatroom,
+) -> Result<(Chatroom, bool), ChatError> {
+    let member_id = new.member_id;
     let accounts: Vec<AccountId> = person.accounts.iter().copied().collect();
     let theirs = chatrooms::list_by_pair(connection, brand_id, &accounts, member_id).await?;
     let summaries: Vec<_> = theirs.iter().map(Chatroom::summary).collect();
-    Ok(decide_direct_chatroom(person, member_id, &summaries))
+    match decide_direct_chatroom(person, member_id, &summaries) {
+        DirectChatroom::Open(id) => {
+            let chatroom = theirs.into_iter().find(|chatroom| chatroom.id == id);
+            let missing = ChatError::ChatroomNotFound { chatroom_id: id };
+            Ok((chatroom.ok_or(missing)?, false))
+        }
+        DirectChatroom::Create(_) if !active => Err(ChatError::MemberDeactivated { member_id }),
+        DirectChatroom::Create(account_id) => {
+            let made = create(connection, brand_id, account_id, new).await?;
+            Ok((made, true))
+        }
+    }
 }
 
 async fn create(
     connection: &mut Connection,
-    input: &Input,
+    brand_id: &BrandId,
     account_id: AccountId,
-) -> Result<ChatroomId, ChatError> {
-    let Input {
-        brand_id, command, ..
-    } = input;
-    let new = Chatroom::open(input.chatroom_id, account_id, command.member_id, input.now);
-    chatrooms::insert(connection, brand_id, &new).await?;
-    let cause = command.key.request_id().to_string();
-    let event = events::chatroom_opened(input.event_id, brand_id, &cause, &new);
+    new: &NewChatroom,
+) -> Result<Chatroom, ChatError> {
+    let chatroom = Chatroom::open(new.id, account_id, new.member_id, new.now);
+    chatrooms::insert(connection, brand_id, &chatroom).await?;
+    let cause = new.cause.to_string();
+    let event = events::chatroom_opened(new.event_id, brand_id, &cause, &chatroom);
     event_log::append(connection, &[event]).await?;
-    let change = Change::of_chatroom(brand_id, &new, input.now);
+    let change = Change::of_chatroom(brand_id, &chatroom, new.now);
     chatroom_changes::append(connection, &[change]).await?;
-    Ok(new.id)
+    Ok(chatroom)
 }
 
-async fn refuse_missing(
+/// Refuses an account that is unknown or erased.
+pub(super) async fn refuse_missing(
     connection: &mut Connection,
     brand_id: &BrandId,
     account_id: AccountId,

@@ -8,6 +8,7 @@ mod consistency;
 mod erasing;
 mod exporting;
 mod paging;
+mod phygital;
 mod racing;
 mod rating;
 mod reading;

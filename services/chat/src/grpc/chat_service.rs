@@ -8,7 +8,7 @@ use rapport_proto::chat::v1::{self as chat, chat_service_server::ChatService};
 use tokio_stream::Empty;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{chatrooms, messages, persons};
+use super::{chatrooms, messages, persons, phygital};
 use crate::{app::App, error::ChatError};
 
 /// Answers the methods of `ChatService`.
@@ -99,16 +99,22 @@ impl ChatService for ChatGrpc {
 
     async fn issue_phygital_code(
         &self,
-        _: Request<chat::IssuePhygitalCodeRequest>,
+        request: Request<chat::IssuePhygitalCodeRequest>,
     ) -> Answer<chat::IssuePhygitalCodeResponse> {
-        unimplemented("rapport.chat.v1.ChatService/IssuePhygitalCode")
+        let (principal, request) = parts(request)?;
+        Ok(Response::new(
+            phygital::issue(&self.0, principal, request).await?,
+        ))
     }
 
     async fn start_phygital_chatroom(
         &self,
-        _: Request<chat::StartPhygitalChatroomRequest>,
+        request: Request<chat::StartPhygitalChatroomRequest>,
     ) -> Answer<chat::StartPhygitalChatroomResponse> {
-        unimplemented("rapport.chat.v1.ChatService/StartPhygitalChatroom")
+        let (principal, request) = parts(request)?;
+        Ok(Response::new(
+            phygital::start(&self.0, principal, request).await?,
+        ))
     }
 
     async fn list_person_messages(

@@ -89,4 +89,18 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use diesel::sql_types::{Binary, Nullable};
+    use kit::db::{DbText, DbTime, DbUuid};
+
+    phygital_code (brand_id, code_digest) {
+        brand_id -> DbText,
+        code_digest -> Binary,
+        member_id -> DbUuid,
+        create_time -> DbTime,
+        expire_time -> DbTime,
+        redeem_time -> Nullable<DbTime>,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(chatroom, message);

@@ -16,7 +16,7 @@ use super::{
     schema::{account, account_email},
 };
 use crate::{
-    db::{Connection, Sql, StoreError},
+    db::{Connection, LockedDsl, Sql, StoreError},
     query,
 };
 
@@ -154,6 +154,27 @@ pub async fn find(
         .await
         .optional())?;
     row.map(Account::try_from).transpose()
+}
+
+/// Keeps others from changing an account, if it is known, until the transaction ends.
+///
+/// # Errors
+///
+/// What the database fails with.
+pub async fn lock(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    id: AccountId,
+) -> Result<(), StoreError> {
+    let _: Option<Sql<AccountId>> = query!(connection, |c| account::table
+        .filter(account::brand_id.eq(Sql(brand_id)))
+        .filter(account::account_id.eq(Sql(id)))
+        .select(account::account_id)
+        .locked()
+        .get_result(c)
+        .await
+        .optional())?;
+    Ok(())
 }
 
 /// Returns those of `ids` that are known.
