@@ -104,8 +104,7 @@ pub(crate) async fn evaluate_marked(app: &App) -> Result<usize, StoreError> {
     let mut turns = VecDeque::new();
     {
         let mut connection = app.db.read().await?;
-        for brand_id in dirty_marks::list_brands(&mut connection).await? {
-            let through = dirty_marks::last_number(&mut connection, &brand_id).await?;
+        for (brand_id, through) in dirty_marks::list_brands(&mut connection).await? {
             turns.push_back((brand_id, 0, through));
         }
     }

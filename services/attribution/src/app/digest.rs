@@ -12,7 +12,7 @@ use crate::{
     store::{
         attributions::{self, StoredAttribution},
         awaited_sign_ins, dirty_marks, first_instant, last_instant, ledger_entries, orders,
-        recomputations,
+        recomputations::{self, Cause},
     },
 };
 
@@ -39,7 +39,7 @@ pub(crate) async fn digest(app: &App, brand_id: &BrandId) -> Result<BrandDigest,
     let mut order_count = 0;
     // Looked at first: what comes while reading is found by the next call.
     let is_settled = !dirty_marks::exist(&mut connection, brand_id).await?
-        && !recomputations::is_any_running(&mut connection, brand_id, None).await?
+        && !recomputations::is_any_running(&mut connection, brand_id, Cause::ALL).await?
         && !awaited_sign_ins::exist(&mut connection, brand_id).await?;
     let mut after: Option<(DateTime<Utc>, OrderId)> = None;
     loop {

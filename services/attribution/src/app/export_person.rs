@@ -26,7 +26,7 @@ use crate::{
         checkouts,
         orders::{
             self,
-            buyers::{self, Naming},
+            buyers, Keys,
         },
     },
 };
@@ -75,12 +75,12 @@ pub(crate) async fn export_person(
     for account_id in accounts {
         export_checkouts(app, brand_id, *account_id, parts).await?;
     }
-    let naming = naming(app, brand_id, accounts).await?;
+    let keys = keys(app, brand_id, accounts).await?;
     let mut told = None;
     loop {
         let page = {
             let mut connection = app.db.read().await?;
-            buyers::list(&mut connection, brand_id, &naming, told.as_ref(), PAGE_SIZE).await?
+            buyers::list(&mut connection, brand_id, &keys, told.as_ref(), PAGE_SIZE).await?
         };
         let Some(last) = page.last() else {
             return Ok(());
@@ -119,21 +119,24 @@ async fn export_checkouts(
 }
 
 /// Returns all by which an order may name the person.
-async fn naming(
+async fn keys(
     app: &App,
     brand_id: &BrandId,
     accounts: &BTreeSet<AccountId>,
-) -> Result<Naming, Error> {
+) -> Result<Keys, Error> {
     let accounts: Vec<AccountId> = accounts.iter().copied().collect();
     let mut connection = app.db.read().await?;
     let known = accounts::list(&mut connection, brand_id, &accounts).await?;
     let emails = accounts::list_emails(&mut connection, brand_id, &accounts).await?;
     let emails: BTreeSet<_> = emails.into_iter().map(|email| email.digest).collect();
-    Ok(Naming {
+    let carts = checkouts::list_carts(&mut connection, brand_id, &accounts).await?;
+    let carts: BTreeSet<_> = carts.into_iter().map(|(_, cart)| cart).collect();
+    Ok(Keys {
         customers: known
             .into_iter()
             .filter_map(|account| account.customer_id)
             .collect(),
+        carts: carts.into_iter().collect(),
         emails: emails.into_iter().collect(),
         accounts,
     })

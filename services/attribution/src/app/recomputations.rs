@@ -75,7 +75,7 @@ async fn begin(connection: &mut Connection, input: &Input) -> Result<Recomputati
     if let Some(kept) = request::find(connection, &input.key).await? {
         return find_kept(connection, brand_id, &kept).await;
     }
-    if recomputations::is_any_running(connection, brand_id, Some(Cause::Request)).await? {
+    if recomputations::is_any_running(connection, brand_id, &[Cause::Request]).await? {
         return Err(Error::RecomputationRunning);
     }
     recomputations::insert(connection, brand_id, new, Cause::Request, input.now).await?;

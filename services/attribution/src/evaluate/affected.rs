@@ -24,7 +24,7 @@ use crate::store::{
     awaited_sign_ins, checkouts,
     dirty_marks::{Mark, Subject},
     first_instant,
-    orders::{self, Keys, NamedOrder},
+    orders::{self, Keys, RecordedOrder},
 };
 
 /// The keys that marks reach, each with the instant from which on an order under it can be changed.
@@ -185,7 +185,7 @@ impl Reach {
             .copied()
     }
 
-    fn touches(&self, order: &NamedOrder) -> bool {
+    fn touches(&self, order: &RecordedOrder) -> bool {
         fn from<K: Ord>(
             instants: &BTreeMap<K, DateTime<Utc>>,
             key: Option<&K>,

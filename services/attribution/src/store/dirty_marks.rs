@@ -126,28 +126,20 @@ pub(crate) async fn insert(
     Ok(())
 }
 
-/// Returns the Brands that have marks.
-pub(crate) async fn list_brands(connection: &mut Connection) -> Result<Vec<BrandId>, StoreError> {
-    let brands: Vec<Sql<BrandId>> = query!(connection, |c| dirty_mark::table
-        .select(dirty_mark::brand_id)
-        .distinct()
+/// Returns the Brands that have marks, each with the greatest number that one has now.
+pub(crate) async fn list_brands(
+    connection: &mut Connection,
+) -> Result<Vec<(BrandId, i64)>, StoreError> {
+    let rows: Vec<(Sql<BrandId>, Option<i64>)> = query!(connection, |c| dirty_mark::table
+        .group_by(dirty_mark::brand_id)
+        .select((dirty_mark::brand_id, max(dirty_mark::mark_number)))
         .order(dirty_mark::brand_id)
         .load(c)
         .await)?;
-    Ok(brands.into_iter().map(|brand| brand.0).collect())
-}
-
-/// Returns the greatest number that a mark of the Brand's has now; 0 without one.
-pub(crate) async fn last_number(
-    connection: &mut Connection,
-    brand_id: &BrandId,
-) -> Result<i64, StoreError> {
-    let last: Option<i64> = query!(connection, |c| dirty_mark::table
-        .filter(dirty_mark::brand_id.eq(Sql(brand_id)))
-        .select(max(dirty_mark::mark_number))
-        .first(c)
-        .await)?;
-    Ok(last.unwrap_or(0))
+    Ok(rows
+        .into_iter()
+        .map(|(brand, last)| (brand.0, last.unwrap_or(0)))
+        .collect())
 }
 
 /// Returns the Brand's next `limit` marks of a number above `after` and up to `through`, by number.

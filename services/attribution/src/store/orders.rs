@@ -187,41 +187,6 @@ pub(crate) struct Keys {
     pub(crate) emails: Vec<EmailDigest>,
 }
 
-/// What it takes to tell whom an order may concern.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct NamedOrder {
-    pub(crate) id: OrderId,
-    pub(crate) order_time: DateTime<Utc>,
-    pub(crate) keys: BuyerKeys,
-}
-
-#[derive(Queryable)]
-struct NamedRow {
-    order_id: Sql<OrderId>,
-    order_time: Sql<DateTime<Utc>>,
-    account_id: Option<Sql<AccountId>>,
-    customer_id: Option<Sql<CustomerId>>,
-    cart_id: Option<Sql<CartId>>,
-    email_digest: Option<Vec<u8>>,
-}
-
-impl TryFrom<NamedRow> for NamedOrder {
-    type Error = StoreError;
-
-    fn try_from(row: NamedRow) -> Result<Self, StoreError> {
-        Ok(Self {
-            id: row.order_id.0,
-            order_time: row.order_time.0,
-            keys: BuyerKeys {
-                account: row.account_id.map(|id| id.0),
-                customer: row.customer_id.map(|id| id.0),
-                cart: row.cart_id.map(|id| id.0),
-                email: row.email_digest.map(digest).transpose()?,
-            },
-        })
-    }
-}
-
 /// Returns the orders placed at or after `from_time` that name one of `keys`; one may come twice.
 ///
 /// Each kind of key has an index of its own, and is asked for by itself, so that what this costs
@@ -231,7 +196,7 @@ pub(crate) async fn list_by_keys(
     brand_id: &BrandId,
     keys: &Keys,
     from_time: DateTime<Utc>,
-) -> Result<Vec<NamedOrder>, StoreError> {
+) -> Result<Vec<RecordedOrder>, StoreError> {
     let accounts: Vec<Sql<AccountId>> = keys.accounts.iter().copied().map(Sql).collect();
     let customers: Vec<Sql<&CustomerId>> = keys.customers.iter().map(Sql).collect();
     let carts: Vec<Sql<&CartId>> = keys.carts.iter().map(Sql).collect();
@@ -240,22 +205,15 @@ pub(crate) async fn list_by_keys(
         .iter()
         .map(|digest| digest.as_bytes().as_slice())
         .collect();
-    let mut found: Vec<NamedRow> = Vec::new();
+    let mut found: Vec<Row> = Vec::new();
     macro_rules! add {
         ($column:ident, $values:ident) => {
             if !$values.is_empty() {
-                let orders: Vec<NamedRow> = query!(connection, |c| order::table
+                let orders: Vec<Row> = query!(connection, |c| order::table
                     .filter(order::brand_id.eq(Sql(brand_id)))
                     .filter(order::$column.eq_any(&$values))
                     .filter(order::order_time.ge(Sql(from_time)))
-                    .select((
-                        order::order_id,
-                        order::order_time,
-                        order::account_id,
-                        order::customer_id,
-                        order::cart_id,
-                        order::email_digest,
-                    ))
+                    .select(COLUMNS)
                     .load(c)
                     .await)?;
                 found.extend(orders);
@@ -266,7 +224,7 @@ pub(crate) async fn list_by_keys(
     add!(customer_id, customers);
     add!(cart_id, carts);
     add!(email_digest, emails);
-    found.into_iter().map(NamedOrder::try_from).collect()
+    found.into_iter().map(RecordedOrder::try_from).collect()
 }
 
 /// Returns the time of the order that was placed last.
@@ -284,6 +242,23 @@ pub(crate) async fn last_time(
     Ok(last.map(|time| time.0))
 }
 
+/// The Brand's orders placed at or after `$from_time` and before `$until_time`, behind `$after`.
+macro_rules! from {
+    ($brand_id:ident, $from_time:ident, $until_time:ident, $after:ident) => {{
+        // No order has an empty id, so every order of that instant is behind it.
+        let (time, id) = $after.map_or(($from_time, ""), |(time, id)| (*time, id.as_str()));
+        order::table
+            .filter(order::brand_id.eq(Sql($brand_id)))
+            .filter(order::order_time.ge(Sql(time)))
+            .filter(order::order_time.lt(Sql($until_time)))
+            .filter(
+                order::order_time
+                    .gt(Sql(time))
+                    .or(order::order_id.gt(Sql(id))),
+            )
+    }};
+}
+
 /// Returns the next `limit` orders placed at or after `from_time` and before `until_time`, by time,
 /// then by id, behind `after`.
 pub(crate) async fn list_from(
@@ -294,17 +269,8 @@ pub(crate) async fn list_from(
     after: Option<&(DateTime<Utc>, OrderId)>,
     limit: i64,
 ) -> Result<Vec<(DateTime<Utc>, OrderId)>, StoreError> {
-    // No order has an empty id, so every order of that instant is behind it.
-    let (time, id) = after.map_or((from_time, ""), |(time, id)| (*time, id.as_str()));
-    let rows: Vec<(Sql<DateTime<Utc>>, Sql<OrderId>)> = query!(connection, |c| order::table
-        .filter(order::brand_id.eq(Sql(brand_id)))
-        .filter(order::order_time.ge(Sql(time)))
-        .filter(order::order_time.lt(Sql(until_time)))
-        .filter(
-            order::order_time
-                .gt(Sql(time))
-                .or(order::order_id.gt(Sql(id)))
-        )
+    let orders = from!(brand_id, from_time, until_time, after);
+    let rows: Vec<(Sql<DateTime<Utc>>, Sql<OrderId>)> = query!(connection, |c| orders
         .order((order::order_time, order::order_id))
         .limit(limit)
         .select((order::order_time, order::order_id))
@@ -321,17 +287,6 @@ pub(crate) async fn count_from(
     until_time: DateTime<Utc>,
     after: Option<&(DateTime<Utc>, OrderId)>,
 ) -> Result<i64, StoreError> {
-    let (time, id) = after.map_or((from_time, ""), |(time, id)| (*time, id.as_str()));
-    query!(connection, |c| order::table
-        .filter(order::brand_id.eq(Sql(brand_id)))
-        .filter(order::order_time.ge(Sql(time)))
-        .filter(order::order_time.lt(Sql(until_time)))
-        .filter(
-            order::order_time
-                .gt(Sql(time))
-                .or(order::order_id.gt(Sql(id)))
-        )
-        .count()
-        .get_result(c)
-        .await)
+    let orders = from!(brand_id, from_time, until_time, after);
+    query!(connection, |c| orders.count().get_result(c).await)
 }

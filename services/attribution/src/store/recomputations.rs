@@ -59,6 +59,9 @@ pub(crate) enum Cause {
 }
 
 impl Cause {
+    /// Every cause.
+    pub(crate) const ALL: &[Self] = &[Self::Policy, Self::Request];
+
     fn as_str(self) -> &'static str {
         match self {
             Self::Policy => "POLICY",
@@ -163,16 +166,13 @@ pub(crate) async fn list_running(
         .collect())
 }
 
-/// Returns whether one of the Brand's is under way; with a cause, one of that.
+/// Returns whether one of the Brand's is under way, of one of `causes`.
 pub(crate) async fn is_any_running(
     connection: &mut Connection,
     brand_id: &BrandId,
-    cause: Option<Cause>,
+    causes: &[Cause],
 ) -> Result<bool, StoreError> {
-    let causes = match cause {
-        Some(cause) => vec![Sql(cause.as_str())],
-        None => vec![Sql(Cause::Policy.as_str()), Sql(Cause::Request.as_str())],
-    };
+    let causes: Vec<_> = causes.iter().map(|cause| Sql(cause.as_str())).collect();
     let first: Option<Sql<RecomputationId>> = query!(connection, |c| recomputation::table
         .filter(recomputation::brand_id.eq(Sql(brand_id)))
         .filter(recomputation::complete_time.is_null())

@@ -224,4 +224,3 @@ diesel::table! {
 }
 
 diesel::allow_tables_to_appear_in_same_query!(attribution, order);
-diesel::allow_tables_to_appear_in_same_query!(checkout, order);
