@@ -6,6 +6,7 @@ pub(crate) mod digest;
 pub(crate) mod erasures;
 pub(crate) mod explanations;
 pub(crate) mod export_person;
+pub(crate) mod import_orders;
 pub(crate) mod ledger;
 pub(crate) mod orders;
 pub(crate) mod policies;
@@ -22,6 +23,7 @@ use kit::{
 };
 use rapport_proto::identity::v1::link_service_client::LinkServiceClient;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use crate::evaluate;
 
@@ -35,6 +37,8 @@ pub(crate) struct App {
     pub(crate) request_keys: RequestKeys,
     /// Whom to ask for a sign-in that is not seen yet.
     pub(crate) identity: LinkServiceClient<SuiteChannel>,
+    /// Ends the streams when the service stops.
+    pub(crate) shutdown: CancellationToken,
     /// Wakes the evaluation.
     pub(crate) wake: Notify,
     /// Wakes the recomputation.
@@ -45,7 +49,8 @@ impl App {
     /// Evaluates an order for the sake of the answer. Where that fails the order's mark is left, so
     /// it is evaluated later, and what was recorded stays recorded.
     pub(crate) async fn evaluate_now(&self, brand_id: &BrandId, order_id: &OrderId) {
-        if let Err(error) = evaluate::evaluate_order(self, brand_id, order_id).await {
+        if let Err(error) = evaluate::evaluate_orders(self, brand_id, vec![order_id.clone()]).await
+        {
             tracing::warn!(
                 order.id = %order_id,
                 error = &error as &dyn std::error::Error,

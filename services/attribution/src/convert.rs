@@ -25,6 +25,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     app::{
+        import_orders::ImportedOrder,
         orders::OrderView,
         record_checkout::CheckoutReport,
         record_order::{OrderReport, StatusReport},
@@ -225,21 +226,100 @@ pub(crate) fn status_report(
     })
 }
 
+/// The names of a refund's fields.
+pub(crate) struct RefundField {
+    whole: &'static str,
+    id: &'static str,
+    amount: MoneyField,
+    time: &'static str,
+}
+
+impl RefundField {
+    /// The refund of a call that reports one.
+    pub(crate) const ONE: Self = Self {
+        whole: "refund",
+        id: "refund.refund_id",
+        amount: MoneyField(
+            "refund.amount",
+            "refund.amount.currency_code",
+            "refund.amount.minor_units",
+        ),
+        time: "refund.refund_time",
+    };
+    /// One of those of an order that is imported.
+    pub(crate) const IMPORTED: Self = Self {
+        whole: "refunds",
+        id: "refunds.refund_id",
+        amount: MoneyField(
+            "refunds.amount",
+            "refunds.amount.currency_code",
+            "refunds.amount.minor_units",
+        ),
+        time: "refunds.refund_time",
+    };
+
+    /// Returns the refusal of a refund in another currency than its order's.
+    pub(crate) fn other_currency(&self, expected: Currency, found: Currency) -> CallError {
+        let problem = MoneyError::MixedCurrencies { expected, found };
+        CallError::field(self.amount.1, problem)
+    }
+}
+
 /// Returns what the Brand reports of a refund.
-pub(crate) fn refund_report(refund: Option<&wire::Refund>) -> Result<RefundReport, CallError> {
-    const AMOUNT: MoneyField = MoneyField(
-        "refund.amount",
-        "refund.amount.currency_code",
-        "refund.amount.minor_units",
-    );
-    let refund = refund.ok_or_else(|| CallError::field("refund", "is required"))?;
+pub(crate) fn refund_report(
+    names: &RefundField,
+    refund: Option<&wire::Refund>,
+) -> Result<RefundReport, CallError> {
+    let refund = refund.ok_or_else(|| CallError::field(names.whole, "is required"))?;
     Ok(RefundReport {
         refund: domain::order::Refund {
-            id: field("refund.refund_id", refund.refund_id.parse())?,
-            amount: amount(&AMOUNT, refund.amount.as_ref())?,
+            id: field(names.id, refund.refund_id.parse())?,
+            amount: amount(&names.amount, refund.amount.as_ref())?,
         },
-        given_time: optional_instant("refund.refund_time", refund.refund_time.as_ref())?,
+        given_time: optional_instant(names.time, refund.refund_time.as_ref())?,
     })
+}
+
+/// Returns an order of an import, with what it says became of it.
+///
+/// # Errors
+///
+/// [`CallError::FieldInvalid`].
+pub(crate) fn imported_order(
+    digest_key: &EmailDigestKey,
+    brand_id: &BrandId,
+    request: &wire::ImportOrdersRequest,
+) -> Result<ImportedOrder, CallError> {
+    const MOST: usize = 100;
+    if request.statuses.len() > MOST {
+        return Err(CallError::field("statuses", "are more than 100"));
+    }
+    if request.refunds.len() > MOST {
+        return Err(CallError::field("refunds", "are more than 100"));
+    }
+    let status = |status| status_report("statuses.label", "statuses.status_time", status);
+    let refund = |refund| refund_report(&RefundField::IMPORTED, Some(refund));
+    let order = order_report(digest_key, brand_id, request.order.as_ref())?;
+    let statuses: Result<Vec<_>, _> = request.statuses.iter().map(status).collect();
+    let refunds: Result<Vec<_>, _> = request.refunds.iter().map(refund).collect();
+    Ok(ImportedOrder {
+        order,
+        statuses: statuses?,
+        refunds: refunds?,
+    })
+}
+
+/// Returns the wire form of a refusal that is one answer of many.
+pub(crate) fn order_refusal(error: &Error) -> wire::OrderRefusal {
+    let refusal = error.refusal();
+    let reason = format!("ERROR_REASON_{}", refusal.reason());
+    wire::OrderRefusal {
+        reason: wire::ErrorReason::from_str_name(&reason)
+            .unwrap_or(wire::ErrorReason::Internal)
+            .into(),
+        message: refusal.message().to_owned(),
+        field: refusal.field().unwrap_or_default().to_owned(),
+    }
 }
 
 /// Returns what the Brand reports of a checkout.

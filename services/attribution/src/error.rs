@@ -66,7 +66,8 @@ impl Error {
         self.refusal().into_status(DOMAIN)
     }
 
-    fn refusal(&self) -> Refusal {
+    /// Returns the answer before it is tied to a call.
+    pub(crate) fn refusal(&self) -> Refusal {
         let refusal = |code, reason| Refusal::new(code, reason, self.to_string());
         match self {
             Self::Call(error) => error.refusal(),

@@ -1,8 +1,8 @@
 //! From facts to bookings: what a fact has touched is evaluated again, after it.
 //!
 //! 1. A fact, or an order, is written together with a mark on what it touches.
-//! 2. Here, later, marks are read; then the orders behind each are looked up, and each is evaluated
-//!    in a transaction of its own ([`order`]), which locks it first and then reads all its facts.
+//! 2. Here, later, marks are read; then the orders behind them are looked up and evaluated
+//!    ([`order`]), many in one transaction, which locks them first and then reads all their facts.
 //! 3. The marks that were read are deleted; orders that could not be evaluated are marked themselves.
 //!
 //! Orders of a whole span of time, behind a policy or by request, are gone through by [`recompute`],
@@ -34,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::App,
-    evaluate::order::{Evaluate, Evaluated, Seed},
+    evaluate::order::{Evaluate, Seed},
     store::{
         awaited_sign_ins,
         dirty_marks::{self, Mark, NewMark, Subject},
@@ -45,8 +45,10 @@ use crate::{
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// How many marks of a Brand are looked at together.
 const MARKS: i64 = 256;
-/// How many orders are evaluated at once.
-const AT_ONCE: usize = 4;
+/// How many orders are evaluated in one transaction.
+const BATCH_LENGTH: usize = 128;
+/// How many such transactions run at once.
+const AT_ONCE: usize = 2;
 /// How many orders that wait for a sign-in are looked at in one pass.
 const AWAITED: i64 = 64;
 
@@ -150,7 +152,7 @@ async fn evaluate_behind(
             (brand_id.clone(), numbers, pass.failed),
             |connection, (brand_id, numbers, failed)| {
                 Box::pin(async move {
-                    mark_again(connection, brand_id, failed).await?;
+                    dirty_marks::insert_orders(connection, brand_id, failed).await?;
                     dirty_marks::delete(connection, brand_id, numbers).await
                 })
             },
@@ -159,77 +161,90 @@ async fn evaluate_behind(
     Ok(count)
 }
 
-/// Marks orders that could not be evaluated, so that what else was marked with them need not stay.
-async fn mark_again(
-    connection: &mut Connection,
-    brand_id: &BrandId,
-    orders: &[OrderId],
-) -> Result<(), StoreError> {
-    for order_id in orders {
-        let mark = NewMark::new(Subject::Order(order_id.clone()));
-        dirty_marks::insert(connection, brand_id, &mark).await?;
-    }
-    Ok(())
-}
-
 /// What came of evaluating several orders.
 #[derive(Debug, Default)]
-struct Pass {
+pub(crate) struct Pass {
     /// How many came to something else than before.
     changed_count: i64,
     /// Those that could not be evaluated.
     failed: Vec<OrderId>,
 }
 
-/// Evaluates orders, some of them at once.
-async fn evaluate_each(
+/// Evaluates orders, a batch in each transaction. Where a batch fails, each of its orders stands
+/// alone, and fails alone.
+pub(crate) async fn evaluate_each(
     app: &App,
     brand_id: &BrandId,
     orders: impl IntoIterator<Item = OrderId>,
 ) -> Pass {
-    stream::iter(orders)
-        .map(|order_id| async move {
-            let result = evaluate_order(app, brand_id, &order_id).await;
-            (order_id, result)
-        })
+    let orders: Vec<OrderId> = orders.into_iter().collect();
+    let batches: Vec<Vec<OrderId>> = orders.chunks(BATCH_LENGTH).map(<[_]>::to_vec).collect();
+    let passes = stream::iter(batches).map(|batch| evaluate_batch(app, brand_id, batch));
+    passes
         .buffer_unordered(AT_ONCE)
-        .fold(Pass::default(), |mut pass, (order_id, result)| {
-            match result {
-                Ok(Evaluated::Changed) => pass.changed_count += 1,
-                Ok(_) => {}
-                Err(error) => {
-                    tracing::error!(
-                        order.id = %order_id,
-                        error = &error as &dyn std::error::Error,
-                        "order cannot be evaluated"
-                    );
-                    pass.failed.push(order_id);
-                }
-            }
-            future::ready(pass)
+        .fold(Pass::default(), |mut sum, pass| {
+            sum.changed_count += pass.changed_count;
+            sum.failed.extend(pass.failed);
+            future::ready(sum)
         })
         .await
 }
 
-/// Evaluates one order now.
+async fn evaluate_batch(app: &App, brand_id: &BrandId, orders: Vec<OrderId>) -> Pass {
+    let mut pass = Pass::default();
+    match evaluate_orders(app, brand_id, orders.clone()).await {
+        Ok(changed_count) => {
+            pass.changed_count = i64::try_from(changed_count).unwrap_or(i64::MAX);
+            return pass;
+        }
+        Err(error @ StoreError::Unavailable(_)) => {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "orders are evaluated later"
+            );
+            pass.failed = orders;
+            return pass;
+        }
+        // Which of them is at fault shows below.
+        Err(_) => {}
+    }
+    for order_id in orders {
+        match evaluate_orders(app, brand_id, vec![order_id.clone()]).await {
+            Ok(changed_count) => {
+                pass.changed_count += i64::try_from(changed_count).unwrap_or(i64::MAX)
+            }
+            Err(error) => {
+                tracing::error!(
+                    order.id = %order_id,
+                    error = &error as &dyn std::error::Error,
+                    "order cannot be evaluated"
+                );
+                pass.failed.push(order_id);
+            }
+        }
+    }
+    pass
+}
+
+/// Evaluates orders now, in one transaction, and returns how many came to something else.
 ///
 /// # Errors
 ///
-/// What the database fails with; the order's marks are left, and it is evaluated again.
-pub(crate) async fn evaluate_order(
+/// What the database fails with; the orders' marks are left, and they are evaluated again.
+pub(crate) async fn evaluate_orders(
     app: &App,
     brand_id: &BrandId,
-    order_id: &OrderId,
-) -> Result<Evaluated, StoreError> {
+    order_ids: Vec<OrderId>,
+) -> Result<usize, StoreError> {
     let first: LedgerEntryId = app.ids.next();
     let input = Evaluate {
         brand_id: brand_id.clone(),
-        order_id: order_id.clone(),
+        order_ids,
         now: app.clock.now(),
         seed: Seed::new(first),
     };
     app.db
-        .run_locked_tx("evaluate_order", input, |connection, input| {
+        .run_locked_tx("evaluate_orders", input, |connection, input| {
             Box::pin(order::evaluate(connection, input))
         })
         .await
@@ -250,7 +265,7 @@ async fn settle_awaited(app: &App) -> Result<(), StoreError> {
             Err(_) => continue,
         }
         settle_sign_in(app, &brand_id, &order_id).await?;
-        evaluate_order(app, &brand_id, &order_id).await?;
+        evaluate_orders(app, &brand_id, vec![order_id]).await?;
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The gRPC methods: they parse, hand over, and answer.
 
 mod attribution_service;
+pub(crate) mod imports;
 mod order_service;
 mod persons;
 

@@ -97,6 +97,7 @@ impl Service {
         let identity = channel(&config.peers.identity).map_err(StartError::Server)?;
         let chat = channel(&config.peers.chat).map_err(StartError::Server)?;
         let links = LinkServiceClient::with_interceptor(identity.clone(), credential.clone());
+        let lifetime = Lifetime::default();
         let app = Arc::new(App {
             db,
             clock: config.clock.clone(),
@@ -104,10 +105,10 @@ impl Service {
             request_keys: RequestKeys::new(&config.secrets.email_digest_key),
             email_digest_key: config.secrets.email_digest_key.clone(),
             identity: links.clone(),
+            shutdown: lifetime.shutdown.clone(),
             wake: Notify::new(),
             recompute_wake: Notify::new(),
         });
-        let lifetime = Lifetime::default();
         let messages = MessageEventServiceClient::with_interceptor(chat, credential);
         follow_identity(&app, links, revocations.clone(), &lifetime);
         follow_chat(&app, messages, &lifetime);

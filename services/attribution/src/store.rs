@@ -40,6 +40,15 @@ pub(crate) fn last_instant() -> DateTime<Utc> {
     DateTime::from_timestamp(YEAR_10000, 0).expect("chrono's years go on far past the year 10000")
 }
 
+/// Returns the failure of a transaction that has to run again, since somebody else has inserted what
+/// was found not to be there.
+fn conflict_unless(all_inserted: bool) -> Result<(), StoreError> {
+    if all_inserted {
+        return Ok(());
+    }
+    Err(StoreError::Conflict(diesel::result::Error::NotFound))
+}
+
 /// Returns the amount in two columns.
 fn money(minor_units: i64, currency: Sql<Currency>) -> Money {
     Money::new(minor_units, currency.0)

@@ -3,6 +3,7 @@
 mod booking;
 mod concurrency;
 mod events;
+mod importing;
 mod methods;
 mod migrations;
 mod persons;
@@ -38,6 +39,7 @@ use rapport_proto::{
     attribution::v1 as wire, event::v1::Event, identity::v1::link_service_client::LinkServiceClient,
 };
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
@@ -96,6 +98,7 @@ impl World {
             request_keys: RequestKeys::new(&secrets.email_digest_key),
             email_digest_key: secrets.email_digest_key,
             identity: LinkServiceClient::with_interceptor(nobody, credential),
+            shutdown: CancellationToken::new(),
             wake: Notify::new(),
             recompute_wake: Notify::new(),
         })

@@ -52,6 +52,21 @@ impl Refusal {
         self
     }
 
+    /// Returns its reason.
+    pub fn reason(&self) -> &'static str {
+        self.reason
+    }
+
+    /// Returns what it says to people.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Returns the field at fault, where it is one.
+    pub fn field(&self) -> Option<&'static str> {
+        self.field.as_ref().map(|(field, _)| *field)
+    }
+
     /// Returns the status of the service whose reasons these are: `domain` is `identity.rapport`.
     pub fn into_status(self, domain: &str) -> Status {
         let metadata: HashMap<String, String> = self

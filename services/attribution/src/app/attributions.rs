@@ -1,5 +1,7 @@
 //! Reading what an order is credited to.
 
+use std::collections::BTreeSet;
+
 use domain::{
     id::{BrandId, OrderId},
     ledger::Booked,
@@ -65,7 +67,7 @@ pub(crate) async fn catch_up(
     if consistency::unseen(app, brand_id, token).await?.is_some() {
         return Err(CallError::ConsistencyUnavailable.into());
     }
-    crate::evaluate::evaluate_order(app, brand_id, order_id).await?;
+    crate::evaluate::evaluate_orders(app, brand_id, vec![order_id.clone()]).await?;
     Ok(())
 }
 
@@ -75,15 +77,29 @@ pub(crate) async fn find(
     brand_id: &BrandId,
     order_id: &OrderId,
 ) -> Result<Option<AttributionView>, StoreError> {
-    let Some(order) = orders::find(connection, brand_id, order_id).await? else {
-        return Ok(None);
-    };
-    let awaited = awaited_sign_ins::find(connection, brand_id, order_id).await?;
-    Ok(Some(AttributionView {
-        stored: attributions::find(connection, brand_id, order_id).await?,
-        booked: ledger_entries::booked(connection, brand_id, order_id).await?,
-        awaits_sign_in: awaited.is_some(),
-        currency: order.total.currency(),
-        order_id: order.id,
-    }))
+    let views = list(connection, brand_id, std::slice::from_ref(order_id)).await?;
+    Ok(views.into_iter().next())
+}
+
+/// Returns what is known of the attributions of those of `orders` that are recorded, by id.
+pub(crate) async fn list(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    orders: &[OrderId],
+) -> Result<Vec<AttributionView>, StoreError> {
+    let recorded = orders::list(connection, brand_id, orders).await?;
+    let awaited = awaited_sign_ins::list_of_orders(connection, brand_id, orders).await?;
+    let awaited: BTreeSet<OrderId> = awaited.into_iter().map(|(id, _)| id).collect();
+    let mut stored = attributions::list(connection, brand_id, orders).await?;
+    let mut booked = ledger_entries::booked(connection, brand_id, orders).await?;
+    Ok(recorded
+        .into_iter()
+        .map(|order| AttributionView {
+            stored: stored.remove(&order.id),
+            booked: booked.remove(&order.id).unwrap_or_default(),
+            awaits_sign_in: awaited.contains(&order.id),
+            currency: order.total.currency(),
+            order_id: order.id,
+        })
+        .collect())
 }

@@ -3,7 +3,6 @@
 
 use chrono::{DateTime, Utc};
 use domain::id::{BrandId, OrderId};
-use kit::db::{Connection, StoreError};
 use sha2::{Digest, Sha256};
 
 use super::App;
@@ -56,8 +55,10 @@ pub(crate) async fn digest(app: &App, brand_id: &BrandId) -> Result<BrandDigest,
             break;
         };
         after = Some(last.clone());
-        for (_, order_id) in page {
-            hash.update(order_line(&mut connection, brand_id, &order_id).await?);
+        let ids: Vec<OrderId> = page.into_iter().map(|(_, order_id)| order_id).collect();
+        let stored = attributions::list(&mut connection, brand_id, &ids).await?;
+        for order_id in &ids {
+            hash.update(order_line(order_id, stored.get(order_id)));
             order_count += 1;
         }
     }
@@ -77,14 +78,9 @@ pub(crate) async fn digest(app: &App, brand_id: &BrandId) -> Result<BrandDigest,
     })
 }
 
-async fn order_line(
-    connection: &mut Connection,
-    brand_id: &BrandId,
-    order_id: &OrderId,
-) -> Result<String, StoreError> {
-    let stored = attributions::find(connection, brand_id, order_id).await?;
+fn order_line(order_id: &OrderId, stored: Option<&StoredAttribution>) -> String {
     let Some(StoredAttribution { finding, .. }) = stored else {
-        return Ok(format!("order {:?}\n", order_id.as_str()));
+        return format!("order {:?}\n", order_id.as_str());
     };
     let credits: Vec<String> = finding
         .credits
@@ -96,5 +92,5 @@ async fn order_line(
         })
         .collect();
     let (id, outcome, credits) = (order_id.as_str(), finding.outcome, credits.join(", "));
-    Ok(format!("order {id:?} {outcome} {credits}\n"))
+    format!("order {id:?} {outcome} {credits}\n")
 }

@@ -74,7 +74,7 @@ pub(crate) async fn explain(
     let recorded = recorded.ok_or_else(not_found)?;
     let view = attributions::find(&mut connection, brand_id, order_id).await?;
     let view = view.ok_or_else(not_found)?;
-    let mut facts = facts::load(&mut connection, brand_id, &recorded).await?;
+    let mut facts = facts::load_one(&mut connection, brand_id, &recorded).await?;
     let attribution = match without_link {
         None => attribute(&facts),
         Some(link_id) if facts.links.get(link_id).is_none() => {

@@ -24,10 +24,7 @@ use crate::{
     store::{
         account_erasures::AppliedErasure,
         checkouts,
-        orders::{
-            self,
-            buyers, Keys,
-        },
+        orders::{self, Keys, buyers},
     },
 };
 
@@ -153,7 +150,7 @@ async fn is_of(
     let Some(recorded) = orders::find(&mut connection, brand_id, order_id).await? else {
         return Ok(false);
     };
-    let facts = facts::load(&mut connection, brand_id, &recorded).await?;
+    let facts = facts::load_one(&mut connection, brand_id, &recorded).await?;
     let buyer = attribute(&facts).buyer;
     Ok(buyer.is_some_and(|buyer| accounts.contains(&buyer.account)))
 }

@@ -47,6 +47,31 @@ pub(crate) struct StatusReport {
     pub(crate) given_time: Option<DateTime<Utc>>,
 }
 
+impl OrderReport {
+    /// Returns what is recorded of it `now`.
+    pub(super) fn recorded(&self, order_time: DateTime<Utc>, now: DateTime<Utc>) -> RecordedOrder {
+        RecordedOrder {
+            id: self.id.clone(),
+            order_time,
+            receive_time: now,
+            keys: self.keys.clone(),
+            total: self.total,
+            shipping: self.shipping,
+            report_digest: self.digest,
+        }
+    }
+}
+
+impl StatusReport {
+    /// Returns what is recorded of it `now`.
+    pub(super) fn recorded(&self, now: DateTime<Utc>) -> OrderStatus {
+        OrderStatus {
+            status_time: self.given_time.unwrap_or(now),
+            label: self.label.clone(),
+        }
+    }
+}
+
 struct Input {
     brand_id: BrandId,
     key: RequestKey,
@@ -82,19 +107,8 @@ pub(crate) async fn record_order(
     let input = Input {
         brand_id: brand_id.clone(),
         key,
-        status: report.status.map(|status| OrderStatus {
-            status_time: status.given_time.unwrap_or(now),
-            label: status.label,
-        }),
-        order: RecordedOrder {
-            id: report.id,
-            order_time,
-            receive_time: now,
-            keys: report.keys,
-            total: report.total,
-            shipping: report.shipping,
-            report_digest: report.digest,
-        },
+        status: report.status.as_ref().map(|status| status.recorded(now)),
+        order: report.recorded(order_time, now),
         awaited,
         now,
     };

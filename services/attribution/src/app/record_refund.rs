@@ -3,12 +3,10 @@
 use chrono::{DateTime, Utc};
 use domain::{
     id::{BrandId, OrderId},
-    money::MoneyError,
     order::Refund,
 };
 use kit::{
     db::Connection,
-    error::CallError,
     request::{self, RequestKey},
 };
 use prost::Message;
@@ -16,7 +14,7 @@ use rapport_proto::attribution::v1 as wire;
 
 use super::App;
 use crate::{
-    convert,
+    convert::{self, RefundField},
     error::Error,
     store::{
         dirty_marks::{self, NewMark, Subject},
@@ -31,6 +29,24 @@ pub(crate) struct RefundReport {
     pub(crate) refund: Refund,
     /// When, where the Brand says so.
     pub(crate) given_time: Option<DateTime<Utc>>,
+}
+
+impl RefundReport {
+    /// Returns what is recorded of it `now`.
+    pub(super) fn recorded(&self, now: DateTime<Utc>) -> RecordedRefund {
+        RecordedRefund {
+            refund: self.refund.clone(),
+            refund_time: self.given_time.unwrap_or(now),
+        }
+    }
+
+    /// Returns whether it tells again of what is recorded under its id.
+    pub(crate) fn is_of(&self, recorded: &RecordedRefund) -> bool {
+        let same_time = self
+            .given_time
+            .is_none_or(|time| time == recorded.refund_time);
+        recorded.refund == self.refund && same_time
+    }
 }
 
 struct Input {
@@ -82,14 +98,10 @@ async fn record(connection: &mut Connection, input: &Input) -> Result<wire::Refu
     if let Some(order) = orders::find(connection, brand_id, order_id).await? {
         let (expected, found) = (order.total.currency(), reported.amount.currency());
         if expected != found {
-            let problem = MoneyError::MixedCurrencies { expected, found };
-            return Err(CallError::field("refund.amount.currency_code", problem).into());
+            return Err(RefundField::ONE.other_currency(expected, found).into());
         }
     }
-    let recorded = RecordedRefund {
-        refund: reported.clone(),
-        refund_time: input.report.given_time.unwrap_or(input.now),
-    };
+    let recorded = input.report.recorded(input.now);
     let recorded = if refunds::insert(connection, brand_id, order_id, &recorded).await? {
         let mark = NewMark::new(Subject::Order(order_id.clone()));
         dirty_marks::insert(connection, brand_id, &mark).await?;
@@ -104,16 +116,13 @@ async fn record(connection: &mut Connection, input: &Input) -> Result<wire::Refu
 
 /// Returns the refund of that id, if it is the same.
 async fn find_same(connection: &mut Connection, input: &Input) -> Result<RecordedRefund, Error> {
-    let RefundReport { refund, given_time } = &input.report;
     let ids = std::slice::from_ref(&input.order_id);
     let known = refunds::list(connection, &input.brand_id, ids).await?;
     known
         .into_iter()
         .map(|(_, known)| known)
-        .find(|known| {
-            known.refund == *refund && given_time.is_none_or(|time| time == known.refund_time)
-        })
+        .find(|known| input.report.is_of(known))
         .ok_or_else(|| Error::RefundIdReused {
-            refund_id: refund.id.clone(),
+            refund_id: input.report.refund.id.clone(),
         })
 }

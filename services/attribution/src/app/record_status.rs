@@ -48,10 +48,7 @@ pub(crate) async fn record_status(
         brand_id: brand_id.clone(),
         key,
         order_id: order_id.clone(),
-        status: OrderStatus {
-            status_time: report.given_time.unwrap_or(now),
-            label: report.label,
-        },
+        status: report.recorded(now),
         now,
     };
     let status = app

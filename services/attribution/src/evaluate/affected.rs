@@ -58,14 +58,11 @@ pub(crate) async fn orders(
             Subject::Account(account_id) => keep(&mut reach.accounts, *account_id, from_time),
             Subject::Cart(cart_id) => keep(&mut reach.carts, cart_id.clone(), from_time),
             Subject::Customer(customer_id) => {
-                for account in accounts::list_by_customer(connection, brand_id, customer_id).await?
-                {
-                    keep(&mut reach.accounts, account.id, from_time);
-                }
                 keep(&mut reach.customers, customer_id.clone(), from_time);
             }
         }
     }
+    reach.add_buyers(connection, brand_id).await?;
     reach.follow_links(connection, brand_id).await?;
     reach.add_keys(connection, brand_id).await?;
     found.extend(reach.orders(connection, brand_id).await?);
@@ -81,6 +78,24 @@ fn keep<K: Ord>(instants: &mut BTreeMap<K, DateTime<Utc>>, key: K, from_time: Da
 }
 
 impl Reach {
+    /// Reaches the accounts behind the customer ids that are reached.
+    async fn add_buyers(
+        &mut self,
+        connection: &mut Connection,
+        brand_id: &BrandId,
+    ) -> Result<(), StoreError> {
+        let customers: Vec<CustomerId> = self.customers.keys().cloned().collect();
+        if customers.is_empty() {
+            return Ok(());
+        }
+        for account in accounts::list_by_customers(connection, brand_id, &customers).await? {
+            if let Some(customer) = &account.customer_id {
+                keep(&mut self.accounts, account.id, self.customers[customer]);
+            }
+        }
+        Ok(())
+    }
+
     /// Reaches all accounts that links, revoked ones included, lead to from those that are reached.
     async fn follow_links(
         &mut self,

@@ -1,8 +1,10 @@
-//! The evaluation of one order: what its facts say, and the bookings that are missing for it.
+//! The evaluation of orders: what their facts say, and the bookings that are missing for them.
+
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use domain::{
-    attribution::{Attribution, Credit, attribute},
+    attribution::{Attribution, Credit, OrderFacts, attribute},
     id::{AccountId, BrandId, LedgerEntryId, OrderId},
     ledger::{Booked, BookingState, Entry, Targets, decide_entries, decide_targets},
     money::{Money, PartsPerMillion},
@@ -21,11 +23,11 @@ use crate::store::{
     orders,
 };
 
-/// Which order to evaluate, and what the transaction may not ask for itself.
+/// Which orders to evaluate, and what the transaction may not ask for itself.
 #[derive(Clone, Debug)]
 pub(crate) struct Evaluate {
     pub(crate) brand_id: BrandId,
-    pub(crate) order_id: OrderId,
+    pub(crate) order_ids: Vec<OrderId>,
     pub(crate) now: DateTime<Utc>,
     pub(crate) seed: Seed,
 }
@@ -43,117 +45,152 @@ impl Seed {
 
     /// Returns the id of that index. The low bits of a UUIDv7 are random, and ids that differ from
     /// one there are as unique as it is.
-    fn id(self, index: u16) -> LedgerEntryId {
-        Uuid::from_u128(self.0.uuid().as_u128() ^ u128::from(index)).into()
+    fn id(self, index: usize) -> LedgerEntryId {
+        // Far fewer entries than the random bits tell apart, on any machine.
+        Uuid::from_u128(self.0.uuid().as_u128() ^ index as u128).into()
     }
 }
 
-/// What came of an evaluation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Evaluated {
-    /// There is no such order yet; its own recording will be evaluated.
-    NoOrder,
-    /// It waits for a sign-in (SPEC 54).
-    AwaitsSignIn,
-    /// Everything is as it was.
-    Unchanged,
-    /// The attribution changed, or something was booked.
-    Changed,
-}
-
-/// Evaluates an order, in a transaction that reads what is committed: the lock comes first, so
-/// whatever an earlier evaluation has seen and booked, this one sees.
+/// Evaluates orders, in a transaction that reads what is committed: the locks come first, so
+/// whatever an earlier evaluation has seen and booked, this one sees. Returns how many came to
+/// something else than before; one that is not recorded yet is evaluated by its own recording.
 pub(crate) async fn evaluate(
     connection: &mut Connection,
     input: &Evaluate,
-) -> Result<Evaluated, StoreError> {
-    let Evaluate {
-        brand_id, order_id, ..
-    } = input;
-    let Some(recorded) = orders::lock(connection, brand_id, order_id).await? else {
-        return Ok(Evaluated::NoOrder);
-    };
-    let marks = dirty_marks::list_of_order(connection, brand_id, order_id).await?;
-    let evaluated = if awaits_sign_in(connection, brand_id, order_id).await? {
-        // The sign-in leaves a mark on its account when it comes.
-        Evaluated::AwaitsSignIn
-    } else {
-        let facts = facts::load(connection, brand_id, &recorded).await?;
-        let attribution = attribute(&facts);
-        let targets = decide_targets(&facts, &attribution);
-        book(connection, input, &attribution, &targets).await?
-    };
+) -> Result<usize, StoreError> {
+    let brand_id = &input.brand_id;
+    let mut recorded = orders::lock(connection, brand_id, &input.order_ids).await?;
+    let ids: Vec<OrderId> = recorded.iter().map(|order| order.id.clone()).collect();
+    let marks = dirty_marks::list_of_orders(connection, brand_id, &ids).await?;
+    let awaiting = awaiting(connection, brand_id, &ids).await?;
+    // The sign-in leaves a mark on its account when it comes (SPEC 54).
+    recorded.retain(|order| !awaiting.contains(&order.id));
+    let facts = facts::load(connection, brand_id, &recorded).await?;
+    let decided: Vec<Decided> = facts.iter().map(Decided::from).collect();
+    let changed_count = book(connection, input, &decided).await?;
     if !marks.is_empty() {
         dirty_marks::delete(connection, brand_id, &marks).await?;
     }
-    Ok(evaluated)
+    Ok(changed_count)
 }
 
-async fn awaits_sign_in(
+/// Returns those of `orders` that wait for a sign-in that is still not seen.
+async fn awaiting(
     connection: &mut Connection,
     brand_id: &BrandId,
-    order_id: &OrderId,
-) -> Result<bool, StoreError> {
-    let Some(token) = awaited_sign_ins::find(connection, brand_id, order_id).await? else {
-        return Ok(false);
-    };
-    let known = links::known_revision(connection, brand_id, token.account_id).await?;
-    if known < token.link_revision {
-        return Ok(true);
+    orders: &[OrderId],
+) -> Result<BTreeSet<OrderId>, StoreError> {
+    let mut awaiting = BTreeSet::new();
+    for (order_id, token) in awaited_sign_ins::list_of_orders(connection, brand_id, orders).await? {
+        let known = links::known_revision(connection, brand_id, token.account_id).await?;
+        if known < token.link_revision {
+            awaiting.insert(order_id);
+        } else {
+            awaited_sign_ins::delete(connection, brand_id, &order_id).await?;
+        }
     }
-    awaited_sign_ins::delete(connection, brand_id, order_id).await?;
-    Ok(false)
+    Ok(awaiting)
 }
 
-/// Keeps the attribution where it is another than before, and books what is missing.
+/// What the facts of an order say.
+pub(crate) struct Decided {
+    pub(crate) order_id: OrderId,
+    pub(crate) attribution: Attribution,
+    pub(crate) targets: Targets,
+}
+
+impl From<&OrderFacts> for Decided {
+    fn from(facts: &OrderFacts) -> Self {
+        let attribution = attribute(facts);
+        Self {
+            order_id: facts.order.id.clone(),
+            targets: decide_targets(facts, &attribution),
+            attribution,
+        }
+    }
+}
+
+/// Keeps the attributions that are others than before, and books what is missing.
 async fn book(
     connection: &mut Connection,
     input: &Evaluate,
-    attribution: &Attribution,
-    targets: &Targets,
-) -> Result<Evaluated, StoreError> {
-    let Evaluate {
-        brand_id, order_id, ..
-    } = input;
-    let known = attributions::find(connection, brand_id, order_id).await?;
-    let link_revision = match attribution.person {
-        Some(person) => links::known_revision(connection, brand_id, person).await?,
-        None => 0,
-    };
-    let finding = match &known {
-        Some(known) if targets.state == BookingState::Frozen => frozen(&known.finding),
-        _ => finding(attribution, targets, link_revision),
-    };
-    let is_new = known.as_ref().map(|known| &known.finding) != Some(&finding);
-    let revision = known.map_or(0, |known| known.revision) + u64::from(is_new);
-    if is_new {
+    decided: &[Decided],
+) -> Result<usize, StoreError> {
+    let brand_id = &input.brand_id;
+    let ids: Vec<OrderId> = decided.iter().map(|one| one.order_id.clone()).collect();
+    let persons: BTreeSet<AccountId> = decided
+        .iter()
+        .filter_map(|one| one.attribution.person)
+        .collect();
+    let persons: Vec<AccountId> = persons.into_iter().collect();
+    let link_revisions = links::known_revisions(connection, brand_id, &persons).await?;
+    let mut known = attributions::list(connection, brand_id, &ids).await?;
+    let mut booked = ledger_entries::booked(connection, brand_id, &ids).await?;
+    let mut changed_count = 0;
+    let (mut changed, mut entries) = (Vec::new(), Vec::new());
+    for one in decided {
+        let person = one.attribution.person;
+        let link_revision = person.and_then(|person| link_revisions.get(&person));
+        let link_revision = link_revision.copied().unwrap_or(0);
+        let known = known.remove(&one.order_id);
+        let booked = booked.remove(&one.order_id).unwrap_or_default();
+        let (is_new, stored) = one.stored(known, link_revision, input.now);
+        let missing = decide_entries(&one.targets, &booked);
+        changed_count += usize::from(is_new || !missing.is_empty());
+        for entry in &missing {
+            let id = input.seed.id(entries.len());
+            entries.push(one.entry(entry, &booked, stored.revision, id, input.now));
+        }
+        if is_new {
+            changed.push((one.order_id.clone(), stored));
+        }
+    }
+    attributions::replace(connection, brand_id, &changed).await?;
+    ledger_entries::insert(connection, brand_id, &entries).await?;
+    Ok(changed_count)
+}
+
+impl Decided {
+    /// Returns what is to be kept, and whether it is another than is known.
+    fn stored(
+        &self,
+        known: Option<StoredAttribution>,
+        link_revision: i64,
+        now: DateTime<Utc>,
+    ) -> (bool, StoredAttribution) {
+        let finding = match &known {
+            Some(known) if self.targets.state == BookingState::Frozen => frozen(&known.finding),
+            _ => finding(&self.attribution, &self.targets, link_revision),
+        };
+        let is_new = known.as_ref().map(|known| &known.finding) != Some(&finding);
         let stored = StoredAttribution {
-            revision,
-            evaluate_time: input.now,
+            revision: known.map_or(0, |known| known.revision) + u64::from(is_new),
+            evaluate_time: now,
             finding,
         };
-        attributions::replace(connection, brand_id, order_id, &stored).await?;
+        (is_new, stored)
     }
-    let booked = ledger_entries::booked(connection, brand_id, order_id).await?;
-    let entries = decide_entries(targets, &booked);
-    for (index, entry) in (0_u16..).zip(&entries) {
-        let entry = LedgerEntry {
-            id: input.seed.id(index),
-            order_id: order_id.clone(),
+
+    fn entry(
+        &self,
+        entry: &Entry,
+        booked: &[Booked],
+        attribution_revision: u64,
+        id: LedgerEntryId,
+        now: DateTime<Utc>,
+    ) -> LedgerEntry {
+        LedgerEntry {
+            id,
+            order_id: self.order_id.clone(),
             member: entry.member,
             number: entry.number,
             amount: entry.amount,
-            target: target_of(entry, &booked),
-            attribution_revision: revision,
-            policy_revision: attribution.policy.revision,
-            book_time: input.now,
-        };
-        ledger_entries::insert(connection, brand_id, &entry).await?;
+            target: target_of(entry, booked),
+            attribution_revision,
+            policy_revision: self.attribution.policy.revision,
+            book_time: now,
+        }
     }
-    Ok(match is_new || !entries.is_empty() {
-        true => Evaluated::Changed,
-        false => Evaluated::Unchanged,
-    })
 }
 
 /// What is frozen stays as it is (SPEC 55).

@@ -14,11 +14,11 @@ use domain::id::{BrandId, OrderId, RecomputationId};
 use kit::db::{Connection, StoreError};
 use tokio_util::sync::CancellationToken;
 
-use super::{POLL_INTERVAL, evaluate_each, mark_again};
+use super::{POLL_INTERVAL, evaluate_each};
 use crate::{
     app::App,
     store::{
-        orders,
+        dirty_marks, orders,
         recomputations::{self, Recomputation},
     },
 };
@@ -130,6 +130,6 @@ async fn advance(
     connection: &mut Connection,
     (brand_id, state, claim_time, failed): &(BrandId, Recomputation, DateTime<Utc>, Vec<OrderId>),
 ) -> Result<(), StoreError> {
-    mark_again(connection, brand_id, failed).await?;
+    dirty_marks::insert_orders(connection, brand_id, failed).await?;
     recomputations::advance(connection, brand_id, state, *claim_time).await
 }

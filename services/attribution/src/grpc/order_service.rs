@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use domain::id::OrderId;
-use futures_util::stream::BoxStream;
 use kit::{
     consistency::ConsistencyToken,
     convert::optional_instant,
@@ -12,21 +11,21 @@ use kit::{
     page::{self, Page},
 };
 use rapport_proto::attribution::v1::{
-    self as wire, GetOrderRequest, GetOrderResponse, ImportOrdersRequest, ImportOrdersResponse,
-    ListOrdersRequest, ListOrdersResponse, RecordCheckoutRequest, RecordCheckoutResponse,
-    RecordOrderRequest, RecordOrderResponse, RecordOrderStatusRequest, RecordOrderStatusResponse,
-    RecordRefundRequest, RecordRefundResponse, order_service_server::OrderService,
+    self as wire, GetOrderRequest, GetOrderResponse, ImportOrdersRequest, ListOrdersRequest,
+    ListOrdersResponse, RecordCheckoutRequest, RecordCheckoutResponse, RecordOrderRequest,
+    RecordOrderResponse, RecordOrderStatusRequest, RecordOrderStatusResponse, RecordRefundRequest,
+    RecordRefundResponse, order_service_server::OrderService,
 };
 use serde::{Deserialize, Serialize};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Caller, answer, unimplemented};
+use super::{Caller, answer, imports};
 use crate::{
     app::{
         App, attributions, orders, record_checkout::record_checkout, record_order::record_order,
         record_refund::record_refund, record_status::record_status,
     },
-    convert,
+    convert::{self, RefundField},
     error::Error,
     store::{first_instant, last_instant, orders::pages::Filter},
 };
@@ -111,7 +110,7 @@ impl OrderMethods {
         let caller = Caller::of(&request)?;
         let request = request.into_inner();
         let order_id = convert::order_id(&request.order_id)?;
-        let report = convert::refund_report(request.refund.as_ref())?;
+        let report = convert::refund_report(&RefundField::ONE, request.refund.as_ref())?;
         let key = caller.request_key(&self.0, "RecordRefund", &request.request_id, &request)?;
         let refund = record_refund(&self.0, &caller.brand_id, key, &order_id, report).await?;
         Ok(RecordRefundResponse {
@@ -186,7 +185,7 @@ fn place(cursor: &Cursor) -> Result<(DateTime<Utc>, OrderId), CallError> {
 
 #[tonic::async_trait]
 impl OrderService for OrderMethods {
-    type ImportOrdersStream = BoxStream<'static, Result<ImportOrdersResponse, Status>>;
+    type ImportOrdersStream = imports::Import;
 
     async fn record_checkout(
         &self,
@@ -204,9 +203,10 @@ impl OrderService for OrderMethods {
 
     async fn import_orders(
         &self,
-        _: Request<Streaming<ImportOrdersRequest>>,
+        request: Request<Streaming<ImportOrdersRequest>>,
     ) -> Result<Response<Self::ImportOrdersStream>, Status> {
-        unimplemented("rapport.attribution.v1.OrderService.ImportOrders")
+        let caller = Caller::of(&request).map_err(Error::from);
+        answer(caller.map(|caller| imports::import(&self.0, caller.brand_id, request.into_inner())))
     }
 
     async fn record_order_status(

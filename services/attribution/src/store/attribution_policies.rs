@@ -174,26 +174,31 @@ pub(crate) async fn next_effective_time(
     Ok(next.map(|time| time.0))
 }
 
-/// Returns the revision that counts for an order placed at `order_time`, where there is one: what
-/// [`AttributionPolicyRevision::in_force`] would pick from all of them.
-pub(crate) async fn find_in_force(
+/// Returns the revisions that may count for orders placed from `first_time` to `last_time`: what
+/// [`AttributionPolicyRevision::in_force`] picks from them for each, it would pick from all.
+pub(crate) async fn list_in_force(
     connection: &mut Connection,
     brand_id: &BrandId,
-    order_time: DateTime<Utc>,
-) -> Result<Option<AttributionPolicyRevision>, StoreError> {
-    let row: Option<Row> = query!(connection, |c| attribution_policy::table
+    first_time: DateTime<Utc>,
+    last_time: DateTime<Utc>,
+) -> Result<Vec<AttributionPolicyRevision>, StoreError> {
+    let policies = attribution_policy::table;
+    let first: Option<Sql<DateTime<Utc>>> = query!(connection, |c| policies
         .filter(attribution_policy::brand_id.eq(Sql(brand_id)))
-        .filter(attribution_policy::effective_time.le(Sql(order_time)))
-        .order((
-            attribution_policy::effective_time.desc(),
-            attribution_policy::revision.desc(),
-        ))
-        .select(COLUMNS)
+        .filter(attribution_policy::effective_time.le(Sql(first_time)))
+        .select(max(attribution_policy::effective_time))
         .first(c)
-        .await
-        .optional())?;
-    let set = row.map(SetPolicy::try_from).transpose()?;
-    Ok(set.map(|set| set.revision))
+        .await)?;
+    let first_time = first.map_or(first_time, |time| time.0);
+    let rows: Vec<Row> = query!(connection, |c| policies
+        .filter(attribution_policy::brand_id.eq(Sql(brand_id)))
+        .filter(attribution_policy::effective_time.ge(Sql(first_time)))
+        .filter(attribution_policy::effective_time.le(Sql(last_time)))
+        .select(COLUMNS)
+        .load(c)
+        .await)?;
+    let sets = rows.into_iter().map(SetPolicy::try_from);
+    sets.map(|set| set.map(|set| set.revision)).collect()
 }
 
 /// Returns the next `limit` revisions below `before`, newest first.

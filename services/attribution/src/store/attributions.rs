@@ -1,8 +1,13 @@
 //! The tables `attribution` and `credit`: what each order is credited to by the last evaluation that
 //! changed it.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
-use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, Queryable};
+use diesel::{
+    ExpressionMethods, QueryDsl, Queryable,
+    sql_types::{Array, BigInt, Bool, Integer, Nullable},
+};
 use diesel_async::RunQueryDsl;
 use domain::{
     attribution::Outcome,
@@ -10,7 +15,7 @@ use domain::{
     id::{AccountId, BrandId, ChatroomId, LinkId, MemberId, OrderId},
 };
 use kit::{
-    db::{Connection, Sql, StoreError},
+    db::{Connection, DbText, DbTime, DbUuid, PgText, Sql, StoreError},
     query,
 };
 
@@ -55,6 +60,7 @@ pub(crate) struct StoredAttribution {
 
 #[derive(Queryable)]
 struct Row {
+    order_id: Sql<OrderId>,
     revision: i64,
     outcome: Sql<Outcome>,
     buyer_key: Option<Sql<BuyerKey>>,
@@ -66,8 +72,31 @@ struct Row {
     evaluate_time: Sql<DateTime<Utc>>,
 }
 
+impl Row {
+    fn with(self, credits: Vec<StoredCredit>) -> Result<StoredAttribution, StoreError> {
+        let buyer = self.buyer_account_id.zip(self.buyer_key);
+        Ok(StoredAttribution {
+            revision: revision("attribution.revision", self.revision)?,
+            evaluate_time: self.evaluate_time.0,
+            finding: Finding {
+                outcome: self.outcome.0,
+                buyer: buyer.map(|(account, key)| Buyer {
+                    account: account.0,
+                    key: key.0,
+                }),
+                person: self.person_account_id.map(|account| account.0),
+                policy_revision: revision("attribution.policy_revision", self.policy_revision)?,
+                link_revision: self.link_revision,
+                is_frozen: self.is_frozen,
+                credits,
+            },
+        })
+    }
+}
+
 #[derive(Queryable)]
 struct CreditRow {
+    order_id: Sql<OrderId>,
     member_id: Sql<MemberId>,
     chatroom_id: Sql<ChatroomId>,
     link_id: Option<Sql<LinkId>>,
@@ -75,15 +104,18 @@ struct CreditRow {
     target_minor_units: i64,
 }
 
-/// Returns what an order is credited to, or `None` before its first evaluation.
-pub(crate) async fn find(
+/// Returns what those of `orders` that were ever evaluated are credited to.
+pub(crate) async fn list(
     connection: &mut Connection,
     brand_id: &BrandId,
-    order_id: &OrderId,
-) -> Result<Option<StoredAttribution>, StoreError> {
-    let row: Option<Row> = query!(connection, |c| attribution::table
-        .find((Sql(brand_id), Sql(order_id)))
+    orders: &[OrderId],
+) -> Result<BTreeMap<OrderId, StoredAttribution>, StoreError> {
+    let ids: Vec<Sql<&OrderId>> = orders.iter().map(Sql).collect();
+    let rows: Vec<Row> = query!(&mut *connection, |c| attribution::table
+        .filter(attribution::brand_id.eq(Sql(brand_id)))
+        .filter(attribution::order_id.eq_any(&ids))
         .select((
+            attribution::order_id,
             attribution::revision,
             attribution::outcome,
             attribution::buyer_key,
@@ -94,41 +126,33 @@ pub(crate) async fn find(
             attribution::is_frozen,
             attribution::evaluate_time,
         ))
-        .first(c)
-        .await
-        .optional())?;
-    let Some(row) = row else {
-        return Ok(None);
+        .load(c)
+        .await)?;
+    let mut credits = match rows.is_empty() {
+        true => BTreeMap::new(),
+        false => credits(connection, brand_id, &ids).await?,
     };
-    let buyer = row.buyer_account_id.zip(row.buyer_key);
-    Ok(Some(StoredAttribution {
-        revision: revision("attribution.revision", row.revision)?,
-        evaluate_time: row.evaluate_time.0,
-        finding: Finding {
-            outcome: row.outcome.0,
-            buyer: buyer.map(|(account, key)| Buyer {
-                account: account.0,
-                key: key.0,
-            }),
-            person: row.person_account_id.map(|account| account.0),
-            policy_revision: revision("attribution.policy_revision", row.policy_revision)?,
-            link_revision: row.link_revision,
-            is_frozen: row.is_frozen,
-            credits: credits(connection, brand_id, order_id).await?,
-        },
-    }))
+    rows.into_iter()
+        .map(|row| {
+            let order_id = row.order_id.0.clone();
+            let stored = row.with(credits.remove(&order_id).unwrap_or_default())?;
+            Ok((order_id, stored))
+        })
+        .collect()
 }
 
+/// Returns the credits of `orders`, each order's by Member.
 async fn credits(
     connection: &mut Connection,
     brand_id: &BrandId,
-    order_id: &OrderId,
-) -> Result<Vec<StoredCredit>, StoreError> {
+    orders: &[Sql<&OrderId>],
+) -> Result<BTreeMap<OrderId, Vec<StoredCredit>>, StoreError> {
     let rows: Vec<CreditRow> = query!(connection, |c| credit::table
         .filter(credit::brand_id.eq(Sql(brand_id)))
-        .filter(credit::order_id.eq(Sql(order_id)))
-        .order(credit::member_id)
+        .filter(credit::order_id.eq_any(orders))
+        .order((credit::order_id, credit::member_id))
         .select((
+            credit::order_id,
             credit::member_id,
             credit::chatroom_id,
             credit::link_id,
@@ -137,68 +161,168 @@ async fn credits(
         ))
         .load(c)
         .await)?;
-    Ok(rows
-        .into_iter()
-        .map(|row| StoredCredit {
-            member: row.member_id.0,
-            chatroom: row.chatroom_id.0,
-            link: row.link_id.map(|id| id.0),
-            share_ppm: row.share_ppm,
-            target_minor_units: row.target_minor_units,
-        })
-        .collect())
+    let mut credits: BTreeMap<OrderId, Vec<StoredCredit>> = BTreeMap::new();
+    for row in rows {
+        credits
+            .entry(row.order_id.0)
+            .or_default()
+            .push(StoredCredit {
+                member: row.member_id.0,
+                chatroom: row.chatroom_id.0,
+                link: row.link_id.map(|id| id.0),
+                share_ppm: row.share_ppm,
+                target_minor_units: row.target_minor_units,
+            });
+    }
+    Ok(credits)
 }
 
-/// Keeps what an order is credited to, in the place of what was kept before.
+/// Keeps what orders are credited to, in the place of what was kept before; on PostgreSQL by one
+/// statement for each table.
 pub(crate) async fn replace(
     connection: &mut Connection,
     brand_id: &BrandId,
-    order_id: &OrderId,
-    stored: &StoredAttribution,
+    changed: &[(OrderId, StoredAttribution)],
 ) -> Result<(), StoreError> {
-    let finding = &stored.finding;
-    let state = (
-        attribution::revision.eq(to_column(stored.revision)),
-        attribution::outcome.eq(Sql(finding.outcome)),
-        attribution::buyer_key.eq(finding.buyer.map(|buyer| Sql(buyer.key))),
-        attribution::buyer_account_id.eq(finding.buyer.map(|buyer| Sql(buyer.account))),
-        attribution::person_account_id.eq(finding.person.map(Sql)),
-        attribution::policy_revision.eq(to_column(finding.policy_revision)),
-        attribution::link_revision.eq(finding.link_revision),
-        attribution::is_frozen.eq(finding.is_frozen),
-        attribution::evaluate_time.eq(Sql(stored.evaluate_time)),
-    );
-    query!(connection, |c| diesel::insert_into(attribution::table)
-        .values((
-            attribution::brand_id.eq(Sql(brand_id)),
-            attribution::order_id.eq(Sql(order_id)),
-            state,
-        ))
-        .on_conflict((attribution::brand_id, attribution::order_id))
-        .do_update()
-        .set(state)
+    if changed.is_empty() {
+        return Ok(());
+    }
+    match connection {
+        Connection::Postgres(c) => {
+            insertion(brand_id, changed).execute(c).await?;
+        }
+        Connection::Sqlite(c) => {
+            for (order_id, stored) in changed {
+                let (finding, buyer) = (&stored.finding, stored.finding.buyer);
+                let state = (
+                    attribution::revision.eq(to_column(stored.revision)),
+                    attribution::outcome.eq(Sql(finding.outcome)),
+                    attribution::buyer_key.eq(buyer.map(|buyer| Sql(buyer.key))),
+                    attribution::buyer_account_id.eq(buyer.map(|buyer| Sql(buyer.account))),
+                    attribution::person_account_id.eq(finding.person.map(Sql)),
+                    attribution::policy_revision.eq(to_column(finding.policy_revision)),
+                    attribution::link_revision.eq(finding.link_revision),
+                    attribution::is_frozen.eq(finding.is_frozen),
+                    attribution::evaluate_time.eq(Sql(stored.evaluate_time)),
+                );
+                diesel::insert_into(attribution::table)
+                    .values((
+                        attribution::brand_id.eq(Sql(brand_id)),
+                        attribution::order_id.eq(Sql(order_id)),
+                        state,
+                    ))
+                    .on_conflict((attribution::brand_id, attribution::order_id))
+                    .do_update()
+                    .set(state)
+                    .execute(c)
+                    .await?;
+            }
+        }
+    }
+    replace_credits(connection, brand_id, changed).await
+}
+
+fn insertion(brand_id: &BrandId, changed: &[(OrderId, StoredAttribution)]) -> PgText<'static> {
+    let findings = || changed.iter().map(|(_, stored)| &stored.finding);
+    let buyers = || findings().map(|finding| finding.buyer);
+    let order_ids: Vec<_> = changed.iter().map(|(id, _)| Sql(id.clone())).collect();
+    let times = changed.iter().map(|(_, stored)| Sql(stored.evaluate_time));
+    let revisions = changed.iter().map(|(_, stored)| to_column(stored.revision));
+    let policies = findings().map(|finding| to_column(finding.policy_revision));
+    PgText::new(
+        "INSERT INTO attribution (brand_id, order_id, revision, outcome, buyer_key, \
+         buyer_account_id, person_account_id, policy_revision, link_revision, is_frozen, \
+         evaluate_time) SELECT ?, * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+         ON CONFLICT (brand_id, order_id) DO UPDATE SET revision = excluded.revision, \
+         outcome = excluded.outcome, buyer_key = excluded.buyer_key, \
+         buyer_account_id = excluded.buyer_account_id, \
+         person_account_id = excluded.person_account_id, \
+         policy_revision = excluded.policy_revision, link_revision = excluded.link_revision, \
+         is_frozen = excluded.is_frozen, evaluate_time = excluded.evaluate_time",
+    )
+    .bind::<DbText, _>(Sql(brand_id.clone()))
+    .bind::<Array<DbText>, _>(order_ids)
+    .bind::<Array<BigInt>, _>(revisions.collect::<Vec<_>>())
+    .bind::<Array<DbText>, _>(findings().map(|one| Sql(one.outcome)).collect::<Vec<_>>())
+    .bind::<Array<Nullable<DbText>>, _>(
+        buyers()
+            .map(|buyer| buyer.map(|buyer| Sql(buyer.key)))
+            .collect::<Vec<_>>(),
+    )
+    .bind::<Array<Nullable<DbUuid>>, _>(
+        buyers()
+            .map(|buyer| buyer.map(|buyer| Sql(buyer.account)))
+            .collect::<Vec<_>>(),
+    )
+    .bind::<Array<Nullable<DbUuid>>, _>(
+        findings()
+            .map(|one| one.person.map(Sql))
+            .collect::<Vec<_>>(),
+    )
+    .bind::<Array<BigInt>, _>(policies.collect::<Vec<_>>())
+    .bind::<Array<BigInt>, _>(findings().map(|one| one.link_revision).collect::<Vec<_>>())
+    .bind::<Array<Bool>, _>(findings().map(|one| one.is_frozen).collect::<Vec<_>>())
+    .bind::<Array<DbTime>, _>(times.collect::<Vec<_>>())
+}
+
+async fn replace_credits(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    changed: &[(OrderId, StoredAttribution)],
+) -> Result<(), StoreError> {
+    // What has its first revision had none before.
+    let replaced = changed.iter().filter(|(_, stored)| stored.revision > 1);
+    let replaced: Vec<Sql<&OrderId>> = replaced.map(|(id, _)| Sql(id)).collect();
+    if !replaced.is_empty() {
+        query!(&mut *connection, |c| diesel::delete(
+            credit::table
+                .filter(credit::brand_id.eq(Sql(brand_id)))
+                .filter(credit::order_id.eq_any(&replaced))
+        )
         .execute(c)
         .await)?;
-    query!(connection, |c| diesel::delete(
-        credit::table
-            .filter(credit::brand_id.eq(Sql(brand_id)))
-            .filter(credit::order_id.eq(Sql(order_id)))
-    )
-    .execute(c)
-    .await)?;
-    for one in &finding.credits {
-        query!(connection, |c| diesel::insert_into(credit::table)
-            .values((
-                credit::brand_id.eq(Sql(brand_id)),
-                credit::order_id.eq(Sql(order_id)),
-                credit::member_id.eq(Sql(one.member)),
-                credit::chatroom_id.eq(Sql(one.chatroom)),
-                credit::link_id.eq(one.link.map(Sql)),
-                credit::share_ppm.eq(one.share_ppm),
-                credit::target_minor_units.eq(one.target_minor_units),
-            ))
-            .execute(c)
-            .await)?;
+    }
+    let credits: Vec<(&OrderId, &StoredCredit)> = changed
+        .iter()
+        .flat_map(|(id, stored)| stored.finding.credits.iter().map(move |one| (id, one)))
+        .collect();
+    match connection {
+        _ if credits.is_empty() => {}
+        Connection::Postgres(c) => {
+            credit_insertion(brand_id, &credits).execute(c).await?;
+        }
+        Connection::Sqlite(c) => {
+            for (order_id, one) in credits {
+                diesel::insert_into(credit::table)
+                    .values((
+                        credit::brand_id.eq(Sql(brand_id)),
+                        credit::order_id.eq(Sql(order_id)),
+                        credit::member_id.eq(Sql(one.member)),
+                        credit::chatroom_id.eq(Sql(one.chatroom)),
+                        credit::link_id.eq(one.link.map(Sql)),
+                        credit::share_ppm.eq(one.share_ppm),
+                        credit::target_minor_units.eq(one.target_minor_units),
+                    ))
+                    .execute(c)
+                    .await?;
+            }
+        }
     }
     Ok(())
+}
+
+fn credit_insertion(brand_id: &BrandId, credits: &[(&OrderId, &StoredCredit)]) -> PgText<'static> {
+    let each = || credits.iter().map(|(_, credit)| credit);
+    let order_ids = credits.iter().map(|(id, _)| Sql(OrderId::clone(id)));
+    PgText::new(
+        "INSERT INTO credit (brand_id, order_id, member_id, chatroom_id, link_id, share_ppm, \
+         target_minor_units) SELECT ?, * FROM unnest(?, ?, ?, ?, ?, ?)",
+    )
+    .bind::<DbText, _>(Sql(brand_id.clone()))
+    .bind::<Array<DbText>, _>(order_ids.collect::<Vec<_>>())
+    .bind::<Array<DbUuid>, _>(each().map(|one| Sql(one.member)).collect::<Vec<_>>())
+    .bind::<Array<DbUuid>, _>(each().map(|one| Sql(one.chatroom)).collect::<Vec<_>>())
+    .bind::<Array<Nullable<DbUuid>>, _>(each().map(|one| one.link.map(Sql)).collect::<Vec<_>>())
+    .bind::<Array<Integer>, _>(each().map(|one| one.share_ppm).collect::<Vec<_>>())
+    .bind::<Array<BigInt>, _>(each().map(|one| one.target_minor_units).collect::<Vec<_>>())
 }

@@ -30,22 +30,34 @@ pub(crate) async fn insert(
     Ok(())
 }
 
-/// Returns what an order waits for.
-pub(crate) async fn find(
+/// Returns those of `orders` that wait, each with what it waits for.
+pub(crate) async fn list_of_orders(
     connection: &mut Connection,
     brand_id: &BrandId,
-    order_id: &OrderId,
-) -> Result<Option<ConsistencyToken>, StoreError> {
-    let row: Option<(Sql<AccountId>, i64)> = query!(connection, |c| awaited_sign_in::table
-        .find((Sql(brand_id), Sql(order_id)))
-        .select((awaited_sign_in::account_id, awaited_sign_in::link_revision))
-        .first(c)
-        .await
-        .optional())?;
-    Ok(row.map(|(account_id, link_revision)| ConsistencyToken {
-        account_id: account_id.0,
-        link_revision,
-    }))
+    orders: &[OrderId],
+) -> Result<Vec<(OrderId, ConsistencyToken)>, StoreError> {
+    let orders: Vec<Sql<&OrderId>> = orders.iter().map(Sql).collect();
+    let rows: Vec<(Sql<OrderId>, Sql<AccountId>, i64)> =
+        query!(connection, |c| awaited_sign_in::table
+            .filter(awaited_sign_in::brand_id.eq(Sql(brand_id)))
+            .filter(awaited_sign_in::order_id.eq_any(&orders))
+            .select((
+                awaited_sign_in::order_id,
+                awaited_sign_in::account_id,
+                awaited_sign_in::link_revision,
+            ))
+            .load(c)
+            .await)?;
+    Ok(rows
+        .into_iter()
+        .map(|(order_id, account_id, link_revision)| {
+            let token = ConsistencyToken {
+                account_id: account_id.0,
+                link_revision,
+            };
+            (order_id.0, token)
+        })
+        .collect())
 }
 
 /// Returns whether an order of the Brand waits.

@@ -49,28 +49,33 @@ pub(crate) async fn find_account(
     Ok(account.map(|account| account.0))
 }
 
-/// Returns the latest checkout of a cart at or before an order.
-pub(crate) async fn find_latest(
+/// Returns the checkouts of `carts`, by cart, then by time.
+pub(crate) async fn list_by_carts(
     connection: &mut Connection,
     brand_id: &BrandId,
-    cart_id: &CartId,
-    order_time: DateTime<Utc>,
-) -> Result<Option<Checkout>, StoreError> {
-    let row: Option<(Sql<DateTime<Utc>>, Sql<AccountId>)> =
-        query!(connection, |c| checkout::table
-            .filter(checkout::brand_id.eq(Sql(brand_id)))
-            .filter(checkout::cart_id.eq(Sql(cart_id)))
-            .filter(checkout::checkout_time.le(Sql(order_time)))
-            .order(checkout::checkout_time.desc())
-            .select((checkout::checkout_time, checkout::account_id))
-            .first(c)
-            .await
-            .optional())?;
-    Ok(row.map(|(checkout_time, account)| Checkout {
-        checkout_time: checkout_time.0,
-        cart: cart_id.clone(),
-        account: account.0,
-    }))
+    carts: &[CartId],
+) -> Result<Vec<Checkout>, StoreError> {
+    type Row = (Sql<CartId>, Sql<DateTime<Utc>>, Sql<AccountId>);
+    let carts: Vec<Sql<&CartId>> = carts.iter().map(Sql).collect();
+    let rows: Vec<Row> = query!(connection, |c| checkout::table
+        .filter(checkout::brand_id.eq(Sql(brand_id)))
+        .filter(checkout::cart_id.eq_any(&carts))
+        .order((checkout::cart_id, checkout::checkout_time))
+        .select((
+            checkout::cart_id,
+            checkout::checkout_time,
+            checkout::account_id
+        ))
+        .load(c)
+        .await)?;
+    Ok(rows
+        .into_iter()
+        .map(|(cart, checkout_time, account)| Checkout {
+            checkout_time: checkout_time.0,
+            cart: cart.0,
+            account: account.0,
+        })
+        .collect())
 }
 
 /// Returns the next `limit` checkouts of an account, by time, then by cart, behind `after`.

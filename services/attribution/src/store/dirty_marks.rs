@@ -5,11 +5,11 @@
 //! fact, and no fact is without a mark until it was looked at, whoever commits first.
 
 use chrono::{DateTime, Utc};
-use diesel::{ExpressionMethods, QueryDsl, Queryable, dsl::max};
+use diesel::{ExpressionMethods, QueryDsl, Queryable, dsl::max, sql_types::Array};
 use diesel_async::RunQueryDsl;
 use domain::id::{AccountId, BrandId, CartId, CustomerId, OrderId};
 use kit::{
-    db::{Connection, Sql, StoreError},
+    db::{Connection, DbText, PgText, Sql, StoreError},
     query,
 };
 
@@ -27,6 +27,9 @@ pub(crate) enum Subject {
     /// Who stood at the checkout with a cart.
     Cart(CartId),
 }
+
+/// The kind of a mark on an order.
+const ORDER: &str = "ORDER";
 
 /// A mark that is not written yet.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,7 +76,7 @@ struct Row {
 impl Subject {
     fn columns(&self) -> (&'static str, String) {
         match self {
-            Self::Order(id) => ("ORDER", id.to_string()),
+            Self::Order(id) => (ORDER, id.to_string()),
             Self::Account(id) => ("ACCOUNT", id.to_string()),
             Self::Customer(id) => ("CUSTOMER", id.to_string()),
             Self::Cart(id) => ("CART", id.to_string()),
@@ -82,7 +85,7 @@ impl Subject {
 
     fn parse(kind: &str, subject: &str) -> Option<Self> {
         match kind {
-            "ORDER" => subject.parse().ok().map(Self::Order),
+            ORDER => subject.parse().ok().map(Self::Order),
             "ACCOUNT" => subject.parse().ok().map(Self::Account),
             "CUSTOMER" => subject.parse().ok().map(Self::Customer),
             "CART" => subject.parse().ok().map(Self::Cart),
@@ -123,6 +126,36 @@ pub(crate) async fn insert(
         ))
         .execute(c)
         .await)?;
+    Ok(())
+}
+
+/// Marks orders, in the transaction of the facts; on PostgreSQL by one statement.
+pub(crate) async fn insert_orders(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    orders: &[OrderId],
+) -> Result<(), StoreError> {
+    match connection {
+        _ if orders.is_empty() => {}
+        Connection::Postgres(c) => {
+            let subjects: Vec<_> = orders.iter().map(|order| Sql(order.clone())).collect();
+            PgText::<()>::new(
+                "INSERT INTO dirty_mark (brand_id, subject_kind, subject) \
+                 SELECT ?, ?, subject FROM unnest(?) AS subject",
+            )
+            .bind::<DbText, _>(Sql(brand_id.clone()))
+            .bind::<DbText, _>(Sql(ORDER))
+            .bind::<Array<DbText>, _>(subjects)
+            .execute(c)
+            .await?;
+        }
+        Connection::Sqlite(_) => {
+            for order_id in orders {
+                let mark = NewMark::new(Subject::Order(order_id.clone()));
+                insert(connection, brand_id, &mark).await?;
+            }
+        }
+    }
     Ok(())
 }
 
@@ -167,17 +200,17 @@ pub(crate) async fn list(
     rows.into_iter().map(Mark::try_from).collect()
 }
 
-/// Returns the numbers of the marks on an order itself.
-pub(crate) async fn list_of_order(
+/// Returns the numbers of the marks on orders themselves.
+pub(crate) async fn list_of_orders(
     connection: &mut Connection,
     brand_id: &BrandId,
-    order_id: &OrderId,
+    orders: &[OrderId],
 ) -> Result<Vec<i64>, StoreError> {
-    let (kind, subject) = Subject::Order(order_id.clone()).columns();
+    let subjects: Vec<Sql<&OrderId>> = orders.iter().map(Sql).collect();
     query!(connection, |c| dirty_mark::table
         .filter(dirty_mark::brand_id.eq(Sql(brand_id)))
-        .filter(dirty_mark::subject_kind.eq(Sql(kind)))
-        .filter(dirty_mark::subject.eq(Sql(&subject)))
+        .filter(dirty_mark::subject_kind.eq(Sql(ORDER)))
+        .filter(dirty_mark::subject.eq_any(&subjects))
         .select(dirty_mark::mark_number)
         .load(c)
         .await)

@@ -1,10 +1,12 @@
 //! The table `ledger_entry`: bookings. Append-only, and the schema refuses anything else.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, IntoSql, QueryDsl, Queryable,
     dsl::sql,
-    sql_types::{BigInt, Bool},
+    sql_types::{Array, BigInt, Bool, Integer},
 };
 use diesel_async::RunQueryDsl;
 use domain::{
@@ -13,7 +15,7 @@ use domain::{
     money::{Currency, Money},
 };
 use kit::{
-    db::{Connection, Sql, StoreError},
+    db::{Connection, DbText, DbTime, DbUuid, PgText, Sql, StoreError},
     query,
 };
 use uuid::Uuid;
@@ -72,49 +74,106 @@ impl TryFrom<Row> for LedgerEntry {
     }
 }
 
-/// Inserts an entry that is not there yet.
+/// Inserts entries that are not there yet; on PostgreSQL by one statement.
 pub(crate) async fn insert(
     connection: &mut Connection,
     brand_id: &BrandId,
-    entry: &LedgerEntry,
+    entries: &[LedgerEntry],
 ) -> Result<(), StoreError> {
-    let number = i32::try_from(entry.number).map_err(|_| StoreError::Corrupt {
-        what: "ledger_entry.number",
-    })?;
-    query!(connection, |c| diesel::insert_into(ledger_entry::table)
-        .values((
-            ledger_entry::brand_id.eq(Sql(brand_id)),
-            ledger_entry::order_id.eq(Sql(&entry.order_id)),
-            ledger_entry::member_id.eq(Sql(entry.member)),
-            ledger_entry::number.eq(number),
-            ledger_entry::ledger_entry_id.eq(Sql(entry.id)),
-            ledger_entry::currency_code.eq(Sql(entry.amount.currency())),
-            ledger_entry::minor_units.eq(entry.amount.minor_units()),
-            ledger_entry::target_minor_units.eq(entry.target.minor_units()),
-            ledger_entry::attribution_revision.eq(to_column(entry.attribution_revision)),
-            ledger_entry::policy_revision.eq(to_column(entry.policy_revision)),
-            ledger_entry::book_time.eq(Sql(entry.book_time)),
-        ))
-        .execute(c)
-        .await)?;
+    match connection {
+        _ if entries.is_empty() => {}
+        Connection::Postgres(c) => {
+            insertion(brand_id, entries)?.execute(c).await?;
+        }
+        Connection::Sqlite(c) => {
+            for entry in entries {
+                diesel::insert_into(ledger_entry::table)
+                    .values((
+                        ledger_entry::brand_id.eq(Sql(brand_id)),
+                        ledger_entry::order_id.eq(Sql(&entry.order_id)),
+                        ledger_entry::member_id.eq(Sql(entry.member)),
+                        ledger_entry::number.eq(number(entry)?),
+                        ledger_entry::ledger_entry_id.eq(Sql(entry.id)),
+                        ledger_entry::currency_code.eq(Sql(entry.amount.currency())),
+                        ledger_entry::minor_units.eq(entry.amount.minor_units()),
+                        ledger_entry::target_minor_units.eq(entry.target.minor_units()),
+                        ledger_entry::attribution_revision
+                            .eq(to_column(entry.attribution_revision)),
+                        ledger_entry::policy_revision.eq(to_column(entry.policy_revision)),
+                        ledger_entry::book_time.eq(Sql(entry.book_time)),
+                    ))
+                    .execute(c)
+                    .await?;
+            }
+        }
+    }
     Ok(())
 }
 
-/// Returns what is booked for an order, by Member.
+fn number(entry: &LedgerEntry) -> Result<i32, StoreError> {
+    i32::try_from(entry.number).map_err(|_| StoreError::Corrupt {
+        what: "ledger_entry.number",
+    })
+}
+
+fn insertion(brand_id: &BrandId, entries: &[LedgerEntry]) -> Result<PgText<'static>, StoreError> {
+    let numbers: Result<Vec<i32>, StoreError> = entries.iter().map(number).collect();
+    let order_ids: Vec<_> = entries
+        .iter()
+        .map(|one| Sql(one.order_id.clone()))
+        .collect();
+    let members: Vec<_> = entries.iter().map(|one| Sql(one.member)).collect();
+    let ids: Vec<_> = entries.iter().map(|one| Sql(one.id)).collect();
+    let currencies: Vec<_> = entries
+        .iter()
+        .map(|one| Sql(one.amount.currency()))
+        .collect();
+    let times: Vec<_> = entries.iter().map(|one| Sql(one.book_time)).collect();
+    let each = |value: fn(&LedgerEntry) -> i64| entries.iter().map(value).collect::<Vec<i64>>();
+    Ok(PgText::new(
+        "INSERT INTO ledger_entry (brand_id, order_id, member_id, number, ledger_entry_id, \
+         currency_code, minor_units, target_minor_units, attribution_revision, policy_revision, \
+         book_time) SELECT ?, * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind::<DbText, _>(Sql(brand_id.clone()))
+    .bind::<Array<DbText>, _>(order_ids)
+    .bind::<Array<DbUuid>, _>(members)
+    .bind::<Array<Integer>, _>(numbers?)
+    .bind::<Array<DbUuid>, _>(ids)
+    .bind::<Array<DbText>, _>(currencies)
+    .bind::<Array<BigInt>, _>(each(|one| one.amount.minor_units()))
+    .bind::<Array<BigInt>, _>(each(|one| one.target.minor_units()))
+    .bind::<Array<BigInt>, _>(each(|one| to_column(one.attribution_revision)))
+    .bind::<Array<BigInt>, _>(each(|one| to_column(one.policy_revision)))
+    .bind::<Array<DbTime>, _>(times))
+}
+
+/// Returns what is booked for each of `orders`, by Member; one without an entry is left out.
 pub(crate) async fn booked(
     connection: &mut Connection,
     brand_id: &BrandId,
-    order_id: &OrderId,
-) -> Result<Vec<Booked>, StoreError> {
-    let rows: Vec<(Sql<MemberId>, i64)> = query!(connection, |c| ledger_entry::table
-        .filter(ledger_entry::brand_id.eq(Sql(brand_id)))
-        .filter(ledger_entry::order_id.eq(Sql(order_id)))
-        .order((ledger_entry::member_id, ledger_entry::number))
-        .select((ledger_entry::member_id, ledger_entry::minor_units))
-        .load(c)
-        .await)?;
-    let mut sums: Vec<Booked> = Vec::new();
-    for (member, minor_units) in rows {
+    orders: &[OrderId],
+) -> Result<BTreeMap<OrderId, Vec<Booked>>, StoreError> {
+    let orders: Vec<Sql<&OrderId>> = orders.iter().map(Sql).collect();
+    let rows: Vec<(Sql<OrderId>, Sql<MemberId>, i64)> =
+        query!(connection, |c| ledger_entry::table
+            .filter(ledger_entry::brand_id.eq(Sql(brand_id)))
+            .filter(ledger_entry::order_id.eq_any(&orders))
+            .order((
+                ledger_entry::order_id,
+                ledger_entry::member_id,
+                ledger_entry::number,
+            ))
+            .select((
+                ledger_entry::order_id,
+                ledger_entry::member_id,
+                ledger_entry::minor_units,
+            ))
+            .load(c)
+            .await)?;
+    let mut found: BTreeMap<OrderId, Vec<Booked>> = BTreeMap::new();
+    for (order_id, member, minor_units) in rows {
+        let sums = found.entry(order_id.0).or_default();
         match sums.last_mut() {
             // Each partial sum was a target, so none leaves 64 bits.
             Some(sum) if sum.member == member.0 => {
@@ -128,7 +187,7 @@ pub(crate) async fn booked(
             }),
         }
     }
-    Ok(sums)
+    Ok(found)
 }
 
 /// Which entries a statement shows.

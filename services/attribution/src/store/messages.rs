@@ -1,11 +1,12 @@
 //! The table `message`: that messages were sent, and what they prove.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use diesel::{
     ExpressionMethods, QueryDsl,
     dsl::{count_star, max, min},
+    sql_types::{Array, BigInt, Nullable},
 };
 use diesel_async::RunQueryDsl;
 use domain::{
@@ -14,7 +15,7 @@ use domain::{
     message::{Side, is_evidence},
 };
 use kit::{
-    db::{Connection, Sql, StoreError},
+    db::{Connection, DbText, DbTime, DbUuid, PgText, Sql, StoreError},
     query,
 };
 
@@ -45,39 +46,71 @@ pub(crate) async fn keep(
     Ok(())
 }
 
-/// Returns what each of `chatrooms` proves for an order placed at `order_time`: the fold of
-/// [`Evidence::of`], done where the messages are. A chatroom without evidence is left out.
+/// A chatroom, and the time of an order for which it may prove something.
+pub(crate) type Question = (ChatroomId, DateTime<Utc>);
+
+/// What one side of a chatroom wrote before an order's time: how often, first and last.
+type Row = (
+    Sql<ChatroomId>,
+    Sql<DateTime<Utc>>,
+    Sql<Side>,
+    i64,
+    Option<Sql<DateTime<Utc>>>,
+    Option<Sql<DateTime<Utc>>>,
+);
+
+type Columns = (
+    DbUuid,
+    DbTime,
+    DbText,
+    BigInt,
+    Nullable<DbTime>,
+    Nullable<DbTime>,
+);
+
+/// Returns what each chatroom proves for an order of the time beside it: the fold of
+/// [`Evidence::of`], done where the messages are. Those without evidence are left out.
 pub(crate) async fn evidence_before(
     connection: &mut Connection,
     brand_id: &BrandId,
-    chatrooms: &[ChatroomId],
-    order_time: DateTime<Utc>,
-) -> Result<BTreeMap<ChatroomId, Evidence>, StoreError> {
-    type Row = (
-        Sql<ChatroomId>,
-        Sql<Side>,
-        i64,
-        Option<Sql<DateTime<Utc>>>,
-        Option<Sql<DateTime<Utc>>>,
-    );
-    let chatrooms: Vec<Sql<ChatroomId>> = chatrooms.iter().copied().map(Sql).collect();
-    let rows: Vec<Row> = query!(connection, |c| message::table
-        .filter(message::brand_id.eq(Sql(brand_id)))
-        .filter(message::chatroom_id.eq_any(&chatrooms))
-        .filter(message::is_evidence)
-        .filter(message::message_time.lt(Sql(order_time)))
-        .group_by((message::chatroom_id, message::side))
-        .select((
-            message::chatroom_id,
-            message::side,
-            count_star(),
-            min(message::message_time),
-            max(message::message_time),
-        ))
-        .load(c)
-        .await)?;
-    let mut found: BTreeMap<ChatroomId, Evidence> = BTreeMap::new();
-    for (chatroom_id, side, count, first_time, last_time) in rows {
+    questions: &BTreeSet<Question>,
+) -> Result<BTreeMap<Question, Evidence>, StoreError> {
+    let rows: Vec<Row> = match connection {
+        _ if questions.is_empty() => Vec::new(),
+        Connection::Postgres(c) => asking(brand_id, questions).load(c).await?,
+        Connection::Sqlite(c) => {
+            let mut rows = Vec::new();
+            let mut by_time: BTreeMap<DateTime<Utc>, Vec<Sql<ChatroomId>>> = BTreeMap::new();
+            for (chatroom_id, order_time) in questions {
+                by_time
+                    .entry(*order_time)
+                    .or_default()
+                    .push(Sql(*chatroom_id));
+            }
+            for (order_time, chatrooms) in by_time {
+                let sides: Vec<(_, _, i64, Option<_>, Option<_>)> = message::table
+                    .filter(message::brand_id.eq(Sql(brand_id)))
+                    .filter(message::chatroom_id.eq_any(&chatrooms))
+                    .filter(message::is_evidence)
+                    .filter(message::message_time.lt(Sql(order_time)))
+                    .group_by((message::chatroom_id, message::side))
+                    .select((
+                        message::chatroom_id,
+                        message::side,
+                        count_star(),
+                        min(message::message_time),
+                        max(message::message_time),
+                    ))
+                    .load(c)
+                    .await?;
+                let sides = sides.into_iter();
+                rows.extend(sides.map(|one| (one.0, Sql(order_time), one.1, one.2, one.3, one.4)));
+            }
+            rows
+        }
+    };
+    let mut found: BTreeMap<Question, Evidence> = BTreeMap::new();
+    for (chatroom_id, order_time, side, count, first_time, last_time) in rows {
         let (Some(first_time), Some(last_time)) = (first_time, last_time) else {
             continue;
         };
@@ -86,7 +119,7 @@ pub(crate) async fn evidence_before(
             first_time: first_time.0,
             last_time: last_time.0,
         };
-        let evidence = found.entry(chatroom_id.0).or_default();
+        let evidence = found.entry((chatroom_id.0, order_time.0)).or_default();
         match side.0 {
             Side::Visitor => evidence.visitor = Some(summary),
             Side::Member => evidence.member = Some(summary),
@@ -94,4 +127,20 @@ pub(crate) async fn evidence_before(
         }
     }
     Ok(found)
+}
+
+fn asking(brand_id: &BrandId, questions: &BTreeSet<Question>) -> PgText<'static, Columns> {
+    let chatrooms: Vec<_> = questions.iter().map(|question| Sql(question.0)).collect();
+    let times: Vec<_> = questions.iter().map(|question| Sql(question.1)).collect();
+    PgText::new(
+        "SELECT q.chatroom_id, q.order_time, s.side, s.message_count, s.first_time, s.last_time \
+         FROM unnest(?, ?) AS q (chatroom_id, order_time) CROSS JOIN LATERAL ( \
+         SELECT m.side, count(*) AS message_count, min(m.message_time) AS first_time, \
+         max(m.message_time) AS last_time FROM message m \
+         WHERE m.brand_id = ? AND m.chatroom_id = q.chatroom_id AND m.is_evidence \
+         AND m.message_time < q.order_time GROUP BY m.side) AS s",
+    )
+    .bind::<Array<DbUuid>, _>(chatrooms)
+    .bind::<Array<DbTime>, _>(times)
+    .bind::<DbText, _>(Sql(brand_id.clone()))
 }

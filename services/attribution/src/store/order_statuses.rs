@@ -1,14 +1,14 @@
 //! The table `order_status`: what became of orders. Append-only.
 
 use chrono::{DateTime, Utc};
-use diesel::{ExpressionMethods, QueryDsl};
+use diesel::{ExpressionMethods, QueryDsl, sql_types::Array};
 use diesel_async::RunQueryDsl;
 use domain::{
     id::{BrandId, OrderId},
     order::{OrderStatus, StatusLabel},
 };
 use kit::{
-    db::{Connection, Sql, StoreError},
+    db::{Connection, DbText, DbTime, PgText, Sql, StoreError},
     query,
 };
 
@@ -33,6 +33,40 @@ pub(crate) async fn keep(
         .on_conflict_do_nothing()
         .execute(c)
         .await)?;
+    Ok(())
+}
+
+/// Keeps statuses that were received together, as [`keep`] does; on PostgreSQL by one statement.
+pub(crate) async fn keep_all(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    statuses: &[(OrderId, OrderStatus)],
+    receive_time: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    match connection {
+        _ if statuses.is_empty() => {}
+        Connection::Postgres(c) => {
+            let order_ids = statuses.iter().map(|(id, _)| Sql(id.clone()));
+            let times = statuses.iter().map(|(_, one)| Sql(one.status_time));
+            let labels = statuses.iter().map(|(_, one)| Sql(one.label.as_str()));
+            PgText::<()>::new(
+                "INSERT INTO order_status (brand_id, order_id, status_time, label, receive_time) \
+                 SELECT ?, s.*, ? FROM unnest(?, ?, ?) AS s ON CONFLICT DO NOTHING",
+            )
+            .bind::<DbText, _>(Sql(brand_id))
+            .bind::<DbTime, _>(Sql(receive_time))
+            .bind::<Array<DbText>, _>(order_ids.collect::<Vec<_>>())
+            .bind::<Array<DbTime>, _>(times.collect::<Vec<_>>())
+            .bind::<Array<DbText>, _>(labels.collect::<Vec<_>>())
+            .execute(c)
+            .await?;
+        }
+        Connection::Sqlite(_) => {
+            for (order_id, status) in statuses {
+                keep(connection, brand_id, order_id, status, receive_time).await?;
+            }
+        }
+    }
     Ok(())
 }
 

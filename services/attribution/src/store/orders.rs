@@ -1,7 +1,10 @@
 //! The table `order`: orders as they were reported. Append-only.
 
 use chrono::{DateTime, Utc};
-use diesel::{BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, Queryable};
+use diesel::{
+    BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, Queryable,
+    sql_types::{Array, BigInt, Binary, Nullable},
+};
 use diesel_async::RunQueryDsl;
 use domain::{
     email::EmailDigest,
@@ -10,11 +13,11 @@ use domain::{
     order::{BuyerKeys, Order},
 };
 use kit::{
-    db::{Connection, LockedDsl, Sql, StoreError},
+    db::{Connection, DbText, DbTime, DbUuid, LockedDsl, PgText, Sql, StoreError},
     query,
 };
 
-use super::{digest, money, schema::order};
+use super::{conflict_unless, digest, money, schema::order};
 
 pub(crate) mod buyers;
 pub(crate) mod pages;
@@ -147,6 +150,62 @@ pub(crate) async fn insert(
     Ok(inserted > 0)
 }
 
+/// Inserts orders that are not there yet; on PostgreSQL by one statement.
+///
+/// [`StoreError::Conflict`] where one is there by now: the transaction is run again and finds it.
+pub(crate) async fn insert_all(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    orders: &[RecordedOrder],
+) -> Result<(), StoreError> {
+    let inserted = match connection {
+        _ if orders.is_empty() => 0,
+        Connection::Postgres(c) => insertion(brand_id, orders).execute(c).await?,
+        Connection::Sqlite(_) => {
+            for recorded in orders {
+                insert(connection, brand_id, recorded).await?;
+            }
+            orders.len()
+        }
+    };
+    conflict_unless(inserted == orders.len())
+}
+
+fn insertion(brand_id: &BrandId, orders: &[RecordedOrder]) -> PgText<'static> {
+    let keys = || orders.iter().map(|one| &one.keys);
+    let times = |time: fn(&RecordedOrder) -> DateTime<Utc>| {
+        orders.iter().map(|one| Sql(time(one))).collect::<Vec<_>>()
+    };
+    let ids = orders.iter().map(|one| Sql(one.id.clone()));
+    let customers = keys().map(|keys| keys.customer.clone().map(Sql));
+    let carts = keys().map(|keys| keys.cart.clone().map(Sql));
+    let emails = keys().map(|keys| keys.email.map(|digest| digest.as_bytes().to_vec()));
+    let currencies = orders.iter().map(|one| Sql(one.total.currency()));
+    let units = |amount: fn(&RecordedOrder) -> Money| {
+        let amounts = orders.iter().map(|one| amount(one).minor_units());
+        amounts.collect::<Vec<i64>>()
+    };
+    let digests = orders.iter().map(|one| one.report_digest.to_vec());
+    PgText::new(
+        "INSERT INTO \"order\" (brand_id, order_id, order_time, receive_time, account_id, \
+         customer_id, cart_id, email_digest, currency_code, total_minor_units, \
+         shipping_minor_units, report_digest) \
+         SELECT ?, * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+    )
+    .bind::<DbText, _>(Sql(brand_id.clone()))
+    .bind::<Array<DbText>, _>(ids.collect::<Vec<_>>())
+    .bind::<Array<DbTime>, _>(times(|one| one.order_time))
+    .bind::<Array<DbTime>, _>(times(|one| one.receive_time))
+    .bind::<Array<Nullable<DbUuid>>, _>(keys().map(|one| one.account.map(Sql)).collect::<Vec<_>>())
+    .bind::<Array<Nullable<DbText>>, _>(customers.collect::<Vec<_>>())
+    .bind::<Array<Nullable<DbText>>, _>(carts.collect::<Vec<_>>())
+    .bind::<Array<Nullable<Binary>>, _>(emails.collect::<Vec<_>>())
+    .bind::<Array<DbText>, _>(currencies.collect::<Vec<_>>())
+    .bind::<Array<BigInt>, _>(units(|one| one.total))
+    .bind::<Array<BigInt>, _>(units(|one| one.shipping))
+    .bind::<Array<Binary>, _>(digests.collect::<Vec<_>>())
+}
+
 /// Returns an order.
 pub(crate) async fn find(
     connection: &mut Connection,
@@ -162,20 +221,40 @@ pub(crate) async fn find(
     row.map(RecordedOrder::try_from).transpose()
 }
 
-/// Returns an order, and keeps every other evaluation of it out until the transaction ends.
+/// Returns those of `orders` that are recorded, by id.
+pub(crate) async fn list(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    orders: &[OrderId],
+) -> Result<Vec<RecordedOrder>, StoreError> {
+    let orders: Vec<Sql<&OrderId>> = orders.iter().map(Sql).collect();
+    let rows: Vec<Row> = query!(connection, |c| order::table
+        .filter(order::brand_id.eq(Sql(brand_id)))
+        .filter(order::order_id.eq_any(&orders))
+        .order(order::order_id)
+        .select(COLUMNS)
+        .load(c)
+        .await)?;
+    rows.into_iter().map(RecordedOrder::try_from).collect()
+}
+
+/// Returns those of `orders` that are recorded, and keeps every other evaluation of them out until
+/// the transaction ends. Each transaction locks by id, so that two never wait for each other.
 pub(crate) async fn lock(
     connection: &mut Connection,
     brand_id: &BrandId,
-    order_id: &OrderId,
-) -> Result<Option<RecordedOrder>, StoreError> {
-    let row: Option<Row> = query!(connection, |c| order::table
-        .find((Sql(brand_id), Sql(order_id)))
+    orders: &[OrderId],
+) -> Result<Vec<RecordedOrder>, StoreError> {
+    let orders: Vec<Sql<&OrderId>> = orders.iter().map(Sql).collect();
+    let rows: Vec<Row> = query!(connection, |c| order::table
+        .filter(order::brand_id.eq(Sql(brand_id)))
+        .filter(order::order_id.eq_any(&orders))
+        .order(order::order_id)
         .select(COLUMNS)
         .locked()
-        .get_result(c)
-        .await
-        .optional())?;
-    row.map(RecordedOrder::try_from).transpose()
+        .load(c)
+        .await)?;
+    rows.into_iter().map(RecordedOrder::try_from).collect()
 }
 
 /// The keys by which orders may name a buyer.

@@ -1,7 +1,10 @@
 //! The table `refund`: what was given back. Append-only.
 
 use chrono::{DateTime, Utc};
-use diesel::{ExpressionMethods, QueryDsl, Queryable};
+use diesel::{
+    ExpressionMethods, QueryDsl, Queryable,
+    sql_types::{Array, BigInt},
+};
 use diesel_async::RunQueryDsl;
 use domain::{
     id::{BrandId, OrderId, RefundId},
@@ -9,11 +12,11 @@ use domain::{
     order::Refund,
 };
 use kit::{
-    db::{Connection, Sql, StoreError},
+    db::{Connection, DbText, DbTime, PgText, Sql, StoreError},
     query,
 };
 
-use super::{money, schema::refund};
+use super::{conflict_unless, money, schema::refund};
 
 /// A refund as it was recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +57,44 @@ pub(crate) async fn insert(
         .execute(c)
         .await)?;
     Ok(inserted > 0)
+}
+
+/// Inserts refunds that are not there yet; on PostgreSQL by one statement.
+///
+/// [`StoreError::Conflict`] where one is there by now: the transaction is run again and finds it.
+pub(crate) async fn insert_all(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    refunds: &[(OrderId, RecordedRefund)],
+) -> Result<(), StoreError> {
+    let inserted = match connection {
+        _ if refunds.is_empty() => 0,
+        Connection::Postgres(c) => insertion(brand_id, refunds).execute(c).await?,
+        Connection::Sqlite(_) => {
+            for (order_id, recorded) in refunds {
+                insert(connection, brand_id, order_id, recorded).await?;
+            }
+            refunds.len()
+        }
+    };
+    conflict_unless(inserted == refunds.len())
+}
+
+fn insertion(brand_id: &BrandId, refunds: &[(OrderId, RecordedRefund)]) -> PgText<'static> {
+    let amounts = || refunds.iter().map(|(_, one)| one.refund.amount);
+    let order_ids = refunds.iter().map(|(id, _)| Sql(id.clone()));
+    let ids = refunds.iter().map(|(_, one)| Sql(one.refund.id.clone()));
+    let times = refunds.iter().map(|(_, one)| Sql(one.refund_time));
+    PgText::new(
+        "INSERT INTO refund (brand_id, order_id, refund_id, currency_code, minor_units, \
+         refund_time) SELECT ?, * FROM unnest(?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+    )
+    .bind::<DbText, _>(Sql(brand_id.clone()))
+    .bind::<Array<DbText>, _>(order_ids.collect::<Vec<_>>())
+    .bind::<Array<DbText>, _>(ids.collect::<Vec<_>>())
+    .bind::<Array<DbText>, _>(amounts().map(|one| Sql(one.currency())).collect::<Vec<_>>())
+    .bind::<Array<BigInt>, _>(amounts().map(|one| one.minor_units()).collect::<Vec<_>>())
+    .bind::<Array<DbTime>, _>(times.collect::<Vec<_>>())
 }
 
 /// Returns the refunds of `orders`, by order, then by time, then by id.

@@ -1,5 +1,7 @@
 //! The store does the same on both engines, and the same as the domain.
 
+use std::collections::BTreeSet;
+
 use diesel_async::RunQueryDsl;
 use domain::{
     attribution_policy::AttributionPolicyRevision,
@@ -17,7 +19,7 @@ use crate::store::{
     attribution_policies,
     chatrooms::{self, Chatroom},
     dirty_marks::{self, NewMark, Subject},
-    messages,
+    messages::{self, Question},
     orders::{self, Keys},
 };
 
@@ -58,18 +60,21 @@ async fn evidence_in_sql_is_the_fold_of_the_domain() {
         let input = (world.brand.clone(), room, facts.clone());
         write!(world, input, |connection, input| keep(connection, input));
         let mut connection = world.app.db.read().await.unwrap();
-        for minutes in -6..=6 {
-            let found = messages::evidence_before(
-                &mut connection,
-                &world.brand,
-                &[room.chatroom_id, events::chatroom(2)],
-                minute(minutes),
-            )
-            .await
-            .unwrap();
-            let expected = Evidence::of(&facts, minute(minutes)); // SPEC 38, 39
-            let found = found.get(&room.chatroom_id).copied().unwrap_or_default();
-            assert_eq!(found, expected, "{engine:?}, {minutes}");
+        let rooms = [room.chatroom_id, events::chatroom(2)];
+        let questions = (-6..=6).flat_map(|minutes| rooms.map(|room| (room, minute(minutes))));
+        let questions: BTreeSet<Question> = questions.collect();
+        let found = messages::evidence_before(&mut connection, &world.brand, &questions);
+        let found = found.await.unwrap();
+        for (chatroom, order_time) in questions {
+            let sent = if chatroom == room.chatroom_id {
+                facts.as_slice()
+            } else {
+                &[]
+            };
+            let expected = Evidence::of(sent, order_time); // SPEC 38, 39
+            let found = found.get(&(chatroom, order_time));
+            let found = found.copied().unwrap_or_default();
+            assert_eq!(found, expected, "{engine:?}, {order_time}");
         }
     }
 }
@@ -108,12 +113,16 @@ async fn the_policy_in_force_in_sql_is_that_of_the_domain() {
             all.push(set.await.unwrap().unwrap().revision);
         }
         let mut connection = world.app.db.read().await.unwrap();
-        for days in -1..4 {
+        for (first, last) in (-1..4).flat_map(|first| (first..4).map(move |last| (first, last))) {
+            let (connection, brand) = (&mut connection, &world.brand);
             let found =
-                attribution_policies::find_in_force(&mut connection, &world.brand, day(days));
-            let expected = AttributionPolicyRevision::in_force(&all, day(days)); // SPEC 44
+                attribution_policies::list_in_force(connection, brand, day(first), day(last));
             let found = found.await.unwrap();
-            assert_eq!(found.map_or(0, |found| found.revision), expected.revision);
+            for time in (first..=last).map(day) {
+                let expected = AttributionPolicyRevision::in_force(&all, time); // SPEC 44
+                let told = AttributionPolicyRevision::in_force(&found, time);
+                assert_eq!(told, expected, "{first} to {last}: {time}");
+            }
         }
     }
 }

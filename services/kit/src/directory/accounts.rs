@@ -198,19 +198,20 @@ pub async fn list(
     rows.into_iter().map(Account::try_from).collect()
 }
 
-/// Returns the accounts that have or had a customer id, erased ones included.
+/// Returns the accounts that have or had one of `customers`, erased ones included.
 ///
 /// # Errors
 ///
 /// What the database fails with.
-pub async fn list_by_customer(
+pub async fn list_by_customers(
     connection: &mut Connection,
     brand_id: &BrandId,
-    customer_id: &CustomerId,
+    customers: &[CustomerId],
 ) -> Result<Vec<Account>, StoreError> {
+    let customers: Vec<Sql<&CustomerId>> = customers.iter().map(Sql).collect();
     let rows: Vec<Row> = query!(connection, |c| account::table
         .filter(account::brand_id.eq(Sql(brand_id)))
-        .filter(account::customer_id.eq(Sql(customer_id)))
+        .filter(account::customer_id.eq_any(&customers))
         .order(account::account_id)
         .select(COLUMNS)
         .load(c)
@@ -218,19 +219,23 @@ pub async fn list_by_customer(
     rows.into_iter().map(Account::try_from).collect()
 }
 
-/// Returns who has or had an e-mail, and when.
+/// Returns who has or had one of the e-mails, and when.
 ///
 /// # Errors
 ///
 /// What the database fails with.
-pub async fn list_by_email(
+pub async fn list_by_emails(
     connection: &mut Connection,
     brand_id: &BrandId,
-    digest: &EmailDigest,
+    digests: &[EmailDigest],
 ) -> Result<Vec<AccountEmail>, StoreError> {
+    let digests: Vec<&[u8]> = digests
+        .iter()
+        .map(|digest| digest.as_bytes().as_slice())
+        .collect();
     let rows: Vec<EmailRow> = query!(connection, |c| account_email::table
         .filter(account_email::brand_id.eq(Sql(brand_id)))
-        .filter(account_email::digest.eq(digest.as_bytes().as_slice()))
+        .filter(account_email::digest.eq_any(&digests))
         .order((account_email::account_id, account_email::from_time))
         .select(EMAIL_COLUMNS)
         .load(c)

@@ -1,6 +1,6 @@
 //! Links, and how far they are known.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use diesel::{
@@ -161,6 +161,33 @@ pub async fn known_revision(
         .await
         .optional())?;
     Ok(revision.unwrap_or(0))
+}
+
+/// Returns up to which link revision the links of each of `clients` are known; one of whom nothing
+/// is known is left out.
+///
+/// # Errors
+///
+/// What the database fails with.
+pub async fn known_revisions(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    clients: &[AccountId],
+) -> Result<BTreeMap<AccountId, i64>, StoreError> {
+    let clients: Vec<Sql<AccountId>> = clients.iter().copied().map(Sql).collect();
+    let rows: Vec<(Sql<AccountId>, i64)> = query!(connection, |c| QueryDsl::filter(
+        person::table,
+        person::brand_id
+            .eq(Sql(brand_id))
+            .and(person::client_account_id.eq_any(&clients))
+    )
+    .select((person::client_account_id, person::link_revision))
+    .load(c)
+    .await)?;
+    Ok(rows
+        .into_iter()
+        .map(|(client, revision)| (client.0, revision))
+        .collect())
 }
 
 async fn of_client(
