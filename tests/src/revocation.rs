@@ -317,6 +317,8 @@ async fn check(suite: &TestSuite, engine: TestEngine, loss: Loss) -> anyhow::Res
     let streams = open_streams(suite, &token, &caller).await?;
     if matches!(loss, Loss::RevokedApiKey | Loss::SuspendedBrand) {
         ensure!(streams.len() >= 2, "a service reads both logs");
+    } else {
+        ensure!(!streams.is_empty(), "whoever chats may watch");
     }
     act.await?;
     let begin = Instant::now();

@@ -16,3 +16,4 @@ mod races;
 mod revocation;
 mod signing_keys;
 mod stories;
+mod watching;

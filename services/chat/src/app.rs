@@ -21,6 +21,7 @@ mod send_message;
 mod set_archived;
 mod set_blocked;
 mod view;
+mod watch;
 
 use domain::id::{AccountId, BrandId};
 use kit::{
@@ -53,6 +54,7 @@ pub(crate) use send_message::SendMessage;
 pub(crate) use set_archived::SetArchived;
 pub(crate) use set_blocked::SetBlocked;
 pub(crate) use view::ChatroomView;
+pub(crate) use watch::{Live, Told, Update, WINDOW_LENGTH, Watch, run as follow_changes};
 
 /// What the use cases work with; clones share it.
 #[derive(Clone)]
@@ -71,6 +73,8 @@ pub(crate) struct App {
     pub appender: Appender,
     /// How often somebody may make or take a code.
     pub limits: Limits,
+    /// Where changes of chatrooms are told.
+    pub live: Live,
 }
 
 impl App {

@@ -99,6 +99,9 @@ pub enum ChatError {
     /// The code is unknown, expired, redeemed or another Brand's; the answer does not say which.
     #[error("the code is not good")]
     PhygitalCodeRefused,
+    /// More waits for somebody who watches than may (SPEC 33).
+    #[error("the stream is read too slowly: resume with the last position")]
+    WatcherTooSlow,
     /// More messages wait to be stored than may.
     #[error("too many messages wait to be stored")]
     Overloaded {
@@ -163,6 +166,9 @@ impl ChatError {
                     .with("kind", kind)
             }
             Self::ImageNotFound => Refusal::new(Code::NotFound, "IMAGE_NOT_FOUND", message),
+            Self::WatcherTooSlow => {
+                Refusal::new(Code::ResourceExhausted, "WATCHER_TOO_SLOW", message)
+            }
             Self::Overloaded { retry_delay } => {
                 Refusal::new(Code::ResourceExhausted, "OVERLOADED", message)
                     .retry_after(*retry_delay)
@@ -262,9 +268,11 @@ mod tests {
             Code::PermissionDenied,
             Reason::MessageKindNotAllowed,
         );
+        let full = Code::ResourceExhausted;
+        check(WatcherTooSlow, full, Reason::WatcherTooSlow);
         let retry_delay = Duration::from_secs(1);
         let overloaded = Overloaded { retry_delay };
-        check(overloaded, Code::ResourceExhausted, Reason::Overloaded);
+        check(overloaded, full, Reason::Overloaded);
         check(Call(lost), later, Reason::DatabaseUnavailable);
     }
 }

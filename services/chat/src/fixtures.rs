@@ -15,7 +15,6 @@ use kit::{
     consistency::ConsistencyToken,
     convert::timestamp,
     db::Db,
-    directory,
     event_log::{self, Start},
     ids::Ids,
     limit::{LimitConfig, Limits},
@@ -35,11 +34,12 @@ use uuid::Uuid;
 use crate::{
     app::{
         App, Appender, ArchivedFilter, Caller, ChatroomView, ErasePerson, ListChatrooms,
-        ListMessages, MessageOrder, OpenDirect, Party, SendMessage,
+        ListMessages, Live, MessageOrder, OpenDirect, Party, SendMessage, WINDOW_LENGTH,
     },
     content::Content,
     error::ChatError,
     model::Message,
+    service,
 };
 
 /// An address at which nobody listens.
@@ -155,6 +155,7 @@ impl World {
         let credential = Bearer::new(&"secret".into()).unwrap();
         let channel = server::channel(uri).unwrap();
         let app = App {
+            live: Live::open(&db, WINDOW_LENGTH).await.unwrap(),
             request_keys: RequestKeys::new(&EmailDigestKey::new(Key::random())),
             appender: Appender::new(&db),
             db,
@@ -186,6 +187,7 @@ impl World {
         let db = self.database.open(crate::migrations()).await;
         let mut replica = self.as_brand(self.brand_id.clone());
         replica.app.appender = Appender::new(&db);
+        replica.app.live = Live::open(&db, WINDOW_LENGTH).await.unwrap();
         replica.app.db = db;
         replica
     }
@@ -211,9 +213,12 @@ impl World {
             payload: Some(payload),
             ..Default::default()
         }];
-        let applied = self.db().run_tx("learn", events, |connection, events| {
-            Box::pin(directory::apply(connection, events))
-        });
+        let input = (events, self.clock.now());
+        let applied = self
+            .db()
+            .run_tx("learn", input, |connection, (events, now)| {
+                Box::pin(service::learn(connection, events, *now))
+            });
         applied.await.unwrap();
     }
 

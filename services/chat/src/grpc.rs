@@ -7,6 +7,7 @@ mod message_event_service;
 mod messages;
 mod persons;
 mod phygital;
+mod watching;
 
 pub(crate) use chat_service::ChatGrpc;
 pub(crate) use message_event_service::MessageEventGrpc;

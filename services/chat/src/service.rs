@@ -1,6 +1,6 @@
 //! The service: its database, its peers, its tasks and its routes, put together.
 
-use std::sync::Arc;
+use std::{slice, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
@@ -11,7 +11,7 @@ use kit::{
     config::ServiceConfig,
     consumer::{self, EventSource},
     db::{Connection, Db, Migrations, StoreError},
-    directory,
+    directory::{self, members},
     event_log::{Batch, EventFeed},
     ids::Ids,
     limit::Limits,
@@ -32,7 +32,7 @@ use tokio::sync::Notify;
 use tonic::service::Routes;
 
 use crate::{
-    app::{App, Appender, erase_person},
+    app::{App, Appender, Live, WINDOW_LENGTH, erase_person, follow_changes},
     error::DOMAIN,
     grpc::{ChatGrpc, MessageEventGrpc},
     store::chatroom_changes::{self, Change},
@@ -117,7 +117,11 @@ impl Service {
             shutdown: lifetime.shutdown.clone(),
         });
         let ids = Ids::new(clock.clone());
+        let live = Live::open(&db, WINDOW_LENGTH).await?;
+        let following = follow_changes(live.clone(), db.clone(), lifetime.shutdown.clone());
+        lifetime.tasks.spawn(following);
         let app = App {
+            live,
             request_keys: RequestKeys::new(&config.secrets.email_digest_key),
             appender: Appender::new(&db),
             db,
@@ -147,7 +151,7 @@ async fn apply(
     batch: &Batch,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
-    directory::apply(connection, &batch.events).await?;
+    learn(connection, &batch.events, now).await?;
     keep_revocations(connection, &batch.events).await?;
     for (event, account) in erased(&batch.events) {
         let corrupt = |_| StoreError::Corrupt {
@@ -158,12 +162,16 @@ async fn apply(
         let erasure_id = account.erasure_id.parse().map_err(corrupt)?;
         erase_person::begin_account(connection, &brand_id, account_id, erasure_id, now).await?;
     }
-    chatroom_changes::append(connection, &changes(&batch.events, now)?).await
+    Ok(())
 }
 
-/// Returns what the events change for those who watch their chatrooms; what an erasure changes is
-/// told with the mark.
-fn changes(events: &[Event], now: DateTime<Utc>) -> Result<Vec<Change>, StoreError> {
+/// Keeps who is who, and logs what that changes for those who watch their chatrooms; what an erasure
+/// changes is logged with its mark.
+pub(crate) async fn learn(
+    connection: &mut Connection,
+    events: &[Event],
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
     let corrupt = |_| StoreError::Corrupt {
         what: "event of identity",
     };
@@ -178,13 +186,20 @@ fn changes(events: &[Event], now: DateTime<Utc>) -> Result<Vec<Change>, StoreErr
                 }
             }
             Some(Payload::MemberChanged(member)) => {
-                let member_id = member.member_id.parse().map_err(corrupt)?;
-                changes.push(Change::of_member(&brand_id, member_id, now));
+                let id = member.member_id.parse().map_err(corrupt)?;
+                let before = members::find_active(connection, &brand_id, id).await?;
+                directory::apply(connection, slice::from_ref(event)).await?;
+                let after = members::find_active(connection, &brand_id, id).await?;
+                // One who is not known yet is taken for active.
+                if (before == Some(false)) != (after == Some(false)) {
+                    changes.push(Change::of_member(&brand_id, id, now));
+                }
             }
             _ => {}
         }
     }
-    Ok(changes)
+    directory::apply(connection, events).await?;
+    chatroom_changes::append(connection, &changes).await
 }
 
 fn erased(events: &[Event]) -> impl Iterator<Item = (&Event, &AccountErased)> {

@@ -282,7 +282,7 @@ impl Db {
     }
 
     /// Returns a signal that changes after each write committed through this handle.
-    pub(crate) fn commits(&self) -> watch::Receiver<()> {
+    pub fn commits(&self) -> watch::Receiver<()> {
         self.commits.subscribe()
     }
 }

@@ -48,9 +48,12 @@ const BATCHES_AHEAD: usize = 4;
 /// A place in a log, behind one event and before the next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Position {
-    incarnation: String,
-    transaction: i64,
-    row: i64,
+    /// Of which life of the database it is a place.
+    pub incarnation: String,
+    /// The number of the transaction on PostgreSQL; 0 on SQLite.
+    pub transaction: i64,
+    /// The number of the row.
+    pub row: i64,
 }
 
 /// A text that is no position of any log.
@@ -309,14 +312,19 @@ async fn first_position(db: &Db, start: Start) -> Result<Position, StoreError> {
 /// The log's incarnation: of the cluster, its timeline and the database on PostgreSQL, so that every
 /// way of restoring a backup, and every failover, changes it. The timeline is that of the WAL, since
 /// the control file learns of a failover only later. Any role may ask.
-const POSTGRES_INCARNATION: &str = "(SELECT concat_ws('.', s.system_identifier, \
+pub const POSTGRES_INCARNATION: &str = "(SELECT concat_ws('.', s.system_identifier, \
      left(pg_walfile_name(pg_current_wal_lsn()), 8), d.oid) \
      FROM pg_control_system() s, pg_database d WHERE d.datname = current_database())";
 
 /// On SQLite a name kept in the file, which the restore procedure replaces.
-const SQLITE_INCARNATION: &str = "(SELECT name FROM incarnation)";
+pub const SQLITE_INCARNATION: &str = "(SELECT name FROM incarnation)";
 
-async fn incarnation(connection: &mut Connection) -> Result<String, StoreError> {
+/// Returns the name of the database's present life, which is also that of every log in it.
+///
+/// # Errors
+///
+/// What the database fails with.
+pub async fn incarnation(connection: &mut Connection) -> Result<String, StoreError> {
     let name: Name = match connection {
         Connection::Postgres(c) => {
             diesel::sql_query(format!("SELECT {POSTGRES_INCARNATION} AS name"))

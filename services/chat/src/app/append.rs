@@ -137,7 +137,9 @@ async fn links_between(
     let mut accounts: BTreeMap<BrandId, Vec<AccountId>> = BTreeMap::new();
     for draft in drafts {
         let room = rooms.get(&draft.key());
-        if let Some(ends) = room.and_then(|room| seen::foreign_ends(draft.caller.party, room)) {
+        if let Some(ends) =
+            room.and_then(|room| seen::foreign_ends(draft.caller.party, room.account_id))
+        {
             let brand_id = draft.caller.brand_id.clone();
             accounts.entry(brand_id).or_default().extend(ends);
         }

@@ -10,8 +10,8 @@
 use std::collections::BTreeSet;
 
 use domain::{
-    id::{AccountId, BrandId, ChatroomId},
-    person::{Links, Person},
+    id::{AccountId, BrandId, ChatroomId, MemberId},
+    person::{LinkScope, Links, Person},
 };
 use kit::{db::Connection, directory::links};
 
@@ -38,6 +38,31 @@ pub(super) async fn person(
     }
 }
 
+/// Returns the accounts whose chatrooms a visitor sees, and those whose chatrooms he may have seen
+/// before a link was revoked; none for a party that is no visitor.
+pub(super) async fn reach(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    party: Party,
+) -> Result<(BTreeSet<AccountId>, BTreeSet<AccountId>), ChatError> {
+    let Party::Person(account_id) = party else {
+        let person = person(connection, brand_id, party).await?;
+        return Ok((
+            person.map(|one| one.accounts).unwrap_or_default(),
+            BTreeSet::new(),
+        ));
+    };
+    let links = links::around(connection, brand_id, account_id).await?;
+    let seen = links.seen_by(account_id).accounts;
+    let lost = links
+        .iter()
+        .filter(|link| link.scope == LinkScope::History && !link.is_active())
+        .flat_map(|link| [link.client, link.temporary])
+        .filter(|account| !seen.contains(account))
+        .collect();
+    Ok((seen, lost))
+}
+
 /// Returns whether the party sees the chatroom.
 pub(super) async fn sees(
     connection: &mut Connection,
@@ -45,29 +70,39 @@ pub(super) async fn sees(
     party: Party,
     chatroom: &Chatroom,
 ) -> Result<bool, ChatError> {
-    let links = match foreign_ends(party, chatroom) {
+    let links = match foreign_ends(party, chatroom.account_id) {
         Some(ends) => links::list_by_temporaries(connection, brand_id, &ends).await?,
         None => Links::default(),
     };
     Ok(sees_through(&links, party, chatroom))
 }
 
-/// Returns the two accounts between which a link decides whether the party sees the chatroom; none
+/// Returns the two accounts between which a link decides whether the party sees a chatroom of
+/// `account_id`; none
 /// in the common case, since what is his own he always sees.
-pub(super) fn foreign_ends(party: Party, chatroom: &Chatroom) -> Option<[AccountId; 2]> {
+pub(super) fn foreign_ends(party: Party, account_id: AccountId) -> Option<[AccountId; 2]> {
     match party {
-        Party::Person(own) if own != chatroom.account_id => Some([own, chatroom.account_id]),
+        Party::Person(own) if own != account_id => Some([own, account_id]),
         Party::Temporary(_) | Party::Person(_) | Party::Member(_) | Party::Service(_) => None,
     }
 }
 
 /// As [`sees`], where `links` are those of which one of [`foreign_ends`] is the temporary account.
 pub(super) fn sees_through(links: &Links, party: Party, chatroom: &Chatroom) -> bool {
+    sees_between(links, party, (chatroom.account_id, chatroom.member_id))
+}
+
+/// As [`sees_through`], of the chatroom of that account and Member.
+pub(super) fn sees_between(
+    links: &Links,
+    party: Party,
+    (account_id, member_id): (AccountId, MemberId),
+) -> bool {
     match party {
-        Party::Member(member_id) => chatroom.member_id == member_id,
+        Party::Member(own) => member_id == own,
         Party::Service(_) => true,
-        Party::Temporary(own) => chatroom.account_id == own,
-        Party::Person(own) => links.seen_by(own).accounts.contains(&chatroom.account_id),
+        Party::Temporary(own) => account_id == own,
+        Party::Person(own) => links.seen_by(own).accounts.contains(&account_id),
     }
 }
 

@@ -15,3 +15,4 @@ mod reading;
 mod sending;
 mod storm;
 mod visibility;
+mod watching;

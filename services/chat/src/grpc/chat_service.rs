@@ -8,7 +8,7 @@ use rapport_proto::chat::v1::{self as chat, chat_service_server::ChatService};
 use tokio_stream::Empty;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{chatrooms, messages, persons, phygital};
+use super::{chatrooms, messages, persons, phygital, watching};
 use crate::{app::App, error::ChatError};
 
 /// Answers the methods of `ChatService`.
@@ -180,13 +180,16 @@ impl ChatService for ChatGrpc {
         unimplemented("rapport.chat.v1.ChatService/DownloadImage")
     }
 
-    type WatchChatroomsStream = Empty<Result<chat::WatchChatroomsResponse, Status>>;
+    type WatchChatroomsStream = watching::Updates;
 
     async fn watch_chatrooms(
         &self,
-        _: Request<chat::WatchChatroomsRequest>,
+        request: Request<chat::WatchChatroomsRequest>,
     ) -> Answer<Self::WatchChatroomsStream> {
-        unimplemented("rapport.chat.v1.ChatService/WatchChatrooms")
+        let (principal, request) = parts(request)?;
+        Ok(Response::new(
+            watching::watch(&self.0, principal, request).await?,
+        ))
     }
 
     async fn erase_person(

@@ -2,6 +2,8 @@
 //!
 //! A change is appended in its own transaction, and read in commit order as kit's event log is.
 
+mod reading;
+
 use chrono::{DateTime, Utc};
 use diesel::{
     ExpressionMethods,
@@ -11,6 +13,7 @@ use diesel_async::RunQueryDsl;
 use domain::id::{AccountId, BrandId, ChatroomId, MemberId};
 use kit::db::{Connection, DbText, DbTime, DbUuid, PgText, Sql, StoreError};
 
+pub(crate) use self::reading::{Row, RowKey, delete_before, list_after, list_last};
 use super::{schema::chatroom_change, to_column};
 use crate::model::Chatroom;
 
@@ -94,7 +97,8 @@ impl Change {
 }
 
 impl Ends {
-    fn of(chatroom: &Chatroom) -> Self {
+    /// Returns those of a chatroom.
+    pub(crate) fn of(chatroom: &Chatroom) -> Self {
         Self {
             chatroom_id: chatroom.id,
             account_id: chatroom.account_id,
@@ -104,6 +108,14 @@ impl Ends {
 }
 
 impl Subject {
+    /// Returns the chatroom that changed; `None` where it is somebody whom many may be about.
+    pub(crate) fn ends(&self) -> Option<Ends> {
+        match *self {
+            Self::Message(ends, _) | Self::Chatroom(ends) => Some(ends),
+            Self::Person(_) | Self::Member(_) => None,
+        }
+    }
+
     fn kind(&self) -> &'static str {
         match self {
             Self::Message(..) => "MESSAGE",

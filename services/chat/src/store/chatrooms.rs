@@ -129,6 +129,32 @@ pub(crate) async fn find(
     row.map(with_last).transpose()
 }
 
+/// Returns some chatrooms with their newest messages, in no order.
+///
+/// # Errors
+///
+/// What the database fails with.
+pub(crate) async fn list(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    ids: &[ChatroomId],
+) -> Result<Vec<WithLast>, StoreError> {
+    let ids: Vec<Sql<ChatroomId>> = ids.iter().copied().map(Sql).collect();
+    let rows: Vec<RowWithLast> = query!(connection, |c| chatroom::table
+        .left_join(
+            message::table.on(message::brand_id
+                .eq(chatroom::brand_id)
+                .and(message::chatroom_id.eq(chatroom::chatroom_id))
+                .and(message::sequence.eq(chatroom::last_sequence)))
+        )
+        .filter(chatroom::brand_id.eq(Sql(brand_id)))
+        .filter(chatroom::chatroom_id.eq_any(&ids))
+        .select((Row::as_select(), Option::<messages::Row>::as_select()))
+        .load(c)
+        .await)?;
+    rows.into_iter().map(with_last).collect()
+}
+
 /// Returns a chatroom, and keeps others from changing it until the transaction ends.
 ///
 /// # Errors
@@ -192,6 +218,27 @@ pub(crate) async fn find_after(
         .await
         .optional())?;
     row.map(Chatroom::try_from).transpose()
+}
+
+/// Returns `limit` chatrooms of a Member, in no order.
+///
+/// # Errors
+///
+/// What the database fails with.
+pub(crate) async fn list_by_member(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    member_id: MemberId,
+    limit: i64,
+) -> Result<Vec<Chatroom>, StoreError> {
+    let rows: Vec<Row> = query!(connection, |c| chatroom::table
+        .filter(chatroom::brand_id.eq(Sql(brand_id)))
+        .filter(chatroom::member_id.eq(Sql(member_id)))
+        .limit(limit)
+        .select(Row::as_select())
+        .load(c)
+        .await)?;
+    rows.into_iter().map(Chatroom::try_from).collect()
 }
 
 /// Returns the chatrooms of some visitor accounts with one Member.

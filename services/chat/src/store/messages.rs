@@ -10,6 +10,7 @@ use diesel::{
     SelectableHelper,
     dsl::{AsSelect, SqlTypeOf},
     pg::Pg,
+    sql_types::{Array, BigInt},
 };
 use diesel_async::RunQueryDsl;
 use domain::{
@@ -17,7 +18,7 @@ use domain::{
     message::{MessageKind, MessageOrigin, Place, Side},
 };
 use kit::{
-    db::{Connection, Sql, StoreError},
+    db::{Connection, DbText, DbUuid, PgText, Sql, StoreError},
     query,
 };
 use prost::Message as _;
@@ -51,6 +52,8 @@ pub(super) struct Row {
     erase_time: Option<Sql<DateTime<Utc>>>,
 }
 
+/// The SQL types of a [`Row`].
+type Columns = SqlTypeOf<AsSelect<Row, Pg>>;
 /// The SQL types of an `Option<Row>`.
 pub(super) type OptionalColumns = SqlTypeOf<AsSelect<Option<Row>, Pg>>;
 
@@ -103,6 +106,50 @@ pub(crate) async fn find(
         .await
         .optional())?;
     row.map(Message::try_from).transpose()
+}
+
+/// Returns the messages at some places: chatrooms, and sequences in them.
+///
+/// # Errors
+///
+/// What the database fails with.
+pub(crate) async fn list_at(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    places: &[(ChatroomId, u64)],
+) -> Result<Vec<Message>, StoreError> {
+    let rows: Vec<Row> = match connection {
+        Connection::Postgres(c) => at(brand_id, places).load(c).await?,
+        Connection::Sqlite(c) => {
+            let mut rows = Vec::with_capacity(places.len());
+            for (chatroom_id, sequence) in places {
+                let row = message::table
+                    .find((Sql(brand_id), Sql(*chatroom_id), to_column(*sequence)))
+                    .select(Row::as_select())
+                    .first(c)
+                    .await
+                    .optional()?;
+                rows.extend(row);
+            }
+            rows
+        }
+    };
+    rows.into_iter().map(Message::try_from).collect()
+}
+
+/// `LATERAL` leaves no other plan than a look at the index for each place.
+fn at(brand_id: &BrandId, places: &[(ChatroomId, u64)]) -> PgText<'static, Columns> {
+    let chatrooms: Vec<_> = places.iter().map(|place| Sql(place.0)).collect();
+    let sequences: Vec<_> = places.iter().map(|place| to_column(place.1)).collect();
+    PgText::new(
+        "SELECT m.* FROM unnest(?, ?) AS k (chatroom_id, sequence), \
+         LATERAL (SELECT chatroom_id, sequence, message_id, message_time, side, author_id, kind, \
+         origin, content, erase_time FROM message WHERE brand_id = ? \
+         AND chatroom_id = k.chatroom_id AND sequence = k.sequence LIMIT 1) AS m",
+    )
+    .bind::<Array<DbUuid>, _>(chatrooms)
+    .bind::<Array<BigInt>, _>(sequences)
+    .bind::<DbText, _>(Sql(brand_id.clone()))
 }
 
 /// Returns at most `limit` messages of a chatroom.
