@@ -65,7 +65,8 @@ pub(crate) async fn list(
 }
 
 /// Returns the statement with which [`list`] reads on PostgreSQL, for a caller who sends it along with
-/// statements of his own. Few Members ever block anybody, so that is looked at first.
+/// statements of his own. Few Members ever block anybody, so that is looked at first; `OFFSET` and
+/// `LIMIT` keep the planner from reading all blocks of those who do.
 pub(super) fn listing<'a>(
     rooms: impl Iterator<Item = (&'a BrandId, ChatroomId)>,
 ) -> PgText<'static, Columns> {
@@ -74,10 +75,11 @@ pub(super) fn listing<'a>(
         .unzip();
     PgText::new(
         "SELECT c.brand_id, c.chatroom_id, s.link_time, b.block_time, b.unblock_time \
+         FROM (SELECT c.brand_id, c.chatroom_id, c.account_id, c.member_id \
          FROM unnest(?, ?) AS k (brand_id, chatroom_id) \
          JOIN chatroom c ON c.brand_id = k.brand_id AND c.chatroom_id = k.chatroom_id \
-         CROSS JOIN LATERAL (SELECT FROM member_block h WHERE h.brand_id = c.brand_id \
-         AND h.member_id = c.member_id LIMIT 1) has_blocked \
+         WHERE EXISTS (SELECT FROM member_block h WHERE h.brand_id = c.brand_id \
+         AND h.member_id = c.member_id) OFFSET 0) c \
          LEFT JOIN link o ON o.brand_id = c.brand_id AND o.temporary_account_id = c.account_id \
          AND o.revoke_time IS NULL \
          CROSS JOIN LATERAL (SELECT coalesce(o.client_account_id, c.account_id) AS account_id, \
@@ -85,8 +87,9 @@ pub(super) fn listing<'a>(
          UNION ALL SELECT t.temporary_account_id, t.link_time FROM link t \
          WHERE t.brand_id = c.brand_id AND t.revoke_time IS NULL \
          AND t.client_account_id = coalesce(o.client_account_id, c.account_id)) s \
-         JOIN member_block b ON b.brand_id = c.brand_id AND b.member_id = c.member_id \
-         AND b.account_id = s.account_id",
+         CROSS JOIN LATERAL (SELECT f.block_time, f.unblock_time FROM member_block f \
+         WHERE f.brand_id = c.brand_id AND f.member_id = c.member_id \
+         AND f.account_id = s.account_id LIMIT 1) b",
     )
     .bind::<Array<DbText>, _>(brand_ids)
     .bind::<Array<DbUuid>, _>(ids)
