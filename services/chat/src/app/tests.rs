@@ -14,5 +14,6 @@ mod rating;
 mod reading;
 mod sending;
 mod storm;
+mod timeline;
 mod visibility;
 mod watching;

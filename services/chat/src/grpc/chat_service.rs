@@ -119,9 +119,12 @@ impl ChatService for ChatGrpc {
 
     async fn list_person_messages(
         &self,
-        _: Request<chat::ListPersonMessagesRequest>,
+        request: Request<chat::ListPersonMessagesRequest>,
     ) -> Answer<chat::ListPersonMessagesResponse> {
-        unimplemented("rapport.chat.v1.ChatService/ListPersonMessages")
+        let (principal, request) = parts(request)?;
+        Ok(Response::new(
+            messages::list_of_person(&self.0, principal, request).await?,
+        ))
     }
 
     async fn set_archived(

@@ -6,7 +6,7 @@ use rapport_proto::chat::v1::{self as chat, MessageOrder as Wire};
 
 use super::caller;
 use crate::{
-    app::{AnswerRating, App, ListMessages, MessageOrder, Party, SendMessage},
+    app::{AnswerRating, App, ListMessages, ListPersonMessages, MessageOrder, Party, SendMessage},
     content::{Content, comment},
     error::ChatError,
 };
@@ -98,5 +98,29 @@ pub(super) async fn answer_rating(
     let message = app.answer_rating(&caller, command).await?;
     Ok(chat::AnswerRatingResponse {
         message: Some(message.into()),
+    })
+}
+
+pub(super) async fn list_of_person(
+    app: &App,
+    principal: Principal,
+    request: chat::ListPersonMessagesRequest,
+) -> Result<chat::ListPersonMessagesResponse, ChatError> {
+    let token = &request.consistency_token;
+    let caller = caller::participant(&principal, request.acting_for, token)?;
+    let account_id = match (request.account_id.as_str(), caller.party) {
+        ("", Party::Member(_)) => return Err(CallError::field("account_id", "is required").into()),
+        ("", _) => None,
+        (id, _) => Some(field("account_id", id.parse())?),
+    };
+    let query = ListPersonMessages {
+        account_id,
+        page_size: request.page_size,
+        page_token: request.page_token,
+    };
+    let (messages, next_page_token) = app.list_person_messages(&caller, query).await?;
+    Ok(chat::ListPersonMessagesResponse {
+        messages: messages.into_iter().map(Into::into).collect(),
+        next_page_token,
     })
 }

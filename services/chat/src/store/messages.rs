@@ -4,6 +4,8 @@
 //! one assignment, and what must stay (id, kind, time, side, author) is columns of its own that the
 //! assignment does not touch (SPEC 55). Nothing is searched by content.
 
+use std::cmp::Reverse;
+
 use chrono::{DateTime, Utc};
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, Queryable, Selectable,
@@ -25,7 +27,12 @@ use prost::Message as _;
 use rapport_proto::chat::v1::MessageContent;
 use uuid::Uuid;
 
-use super::{from_column, moments::CurrentTransaction, schema::message, to_column};
+use super::{
+    from_column,
+    moments::{CurrentTransaction, Moment},
+    schema::message,
+    to_column,
+};
 use crate::model::{Author, Body, Message};
 
 /// From which end of a chatroom messages are listed, and behind which sequence.
@@ -54,6 +61,7 @@ pub(super) struct Row {
 
 /// The SQL types of a [`Row`].
 type Columns = SqlTypeOf<AsSelect<Row, Pg>>;
+
 /// The SQL types of an `Option<Row>`.
 pub(super) type OptionalColumns = SqlTypeOf<AsSelect<Option<Row>, Pg>>;
 
@@ -185,6 +193,76 @@ pub(crate) async fn list(
             .await)?,
     };
     rows.into_iter().map(Message::try_from).collect()
+}
+
+/// Returns the newest `limit` messages, as of a moment, of several chatrooms, each below a sequence:
+/// newest first, at equal times by chatroom.
+///
+/// Each chatroom is read by the primary key, from its end, since its times increase with its
+/// sequences, and the ends are merged. An index by time would make every message dearer to write.
+///
+/// # Errors
+///
+/// What the database fails with.
+pub(crate) async fn list_of_many(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    rooms: &[(ChatroomId, u64)],
+    moment: &Moment,
+    limit: i64,
+) -> Result<Vec<Message>, StoreError> {
+    let rows: Vec<Row> = match connection {
+        Connection::Postgres(c) => merging(brand_id, rooms, moment, limit).load(c).await?,
+        Connection::Sqlite(c) => {
+            let mut rows: Vec<Row> = Vec::new();
+            for (chatroom_id, below) in rooms {
+                let ends = message::table
+                    .filter(message::brand_id.eq(Sql(brand_id)))
+                    .filter(message::chatroom_id.eq(Sql(*chatroom_id)))
+                    .filter(message::sequence.lt(to_column(*below)))
+                    .filter(message::transaction_id.lt(moment.before))
+                    .filter(message::transaction_id.ne_all(&moment.running))
+                    .order(message::sequence.desc())
+                    .limit(limit)
+                    .select(Row::as_select());
+                rows.extend(ends.load(c).await?);
+            }
+            rows
+        }
+    };
+    let messages: Result<Vec<Message>, StoreError> =
+        rows.into_iter().map(Message::try_from).collect();
+    let mut messages = messages?;
+    messages.sort_by_key(|one| (Reverse(one.place.message_time), one.chatroom_id));
+    messages.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    Ok(messages)
+}
+
+fn merging(
+    brand_id: &BrandId,
+    rooms: &[(ChatroomId, u64)],
+    moment: &Moment,
+    limit: i64,
+) -> PgText<'static, Columns> {
+    let ids: Vec<_> = rooms.iter().map(|(id, _)| Sql(*id)).collect();
+    let below: Vec<i64> = rooms.iter().map(|(_, below)| to_column(*below)).collect();
+    PgText::new(
+        "SELECT m.chatroom_id, m.sequence, m.message_id, m.message_time, m.side, m.author_id, \
+         m.kind, m.origin, m.content, m.erase_time \
+         FROM unnest(?, ?) AS k (chatroom_id, below) \
+         CROSS JOIN LATERAL (SELECT * FROM message e WHERE e.brand_id = ? \
+         AND e.chatroom_id = k.chatroom_id AND e.sequence < k.below \
+         AND e.transaction_id < ? AND e.transaction_id <> ALL (?) \
+         ORDER BY e.sequence DESC LIMIT ?) m \
+         ORDER BY m.message_time DESC, m.chatroom_id LIMIT ?",
+    )
+    .bind::<Array<DbUuid>, _>(ids)
+    .bind::<Array<BigInt>, _>(below)
+    .bind::<DbText, _>(Sql(brand_id.clone()))
+    .bind::<BigInt, _>(moment.before)
+    .bind::<Array<BigInt>, _>(moment.running.clone())
+    .bind::<BigInt, _>(limit)
+    .bind::<BigInt, _>(limit)
 }
 
 /// Returns how many messages that are not of `side` stand after one sequence, up to another.
