@@ -15,6 +15,7 @@ pub(crate) mod record_checkout;
 pub(crate) mod record_order;
 pub(crate) mod record_refund;
 pub(crate) mod record_status;
+pub(crate) mod simulations;
 
 use domain::id::{BrandId, OrderId};
 use kit::{

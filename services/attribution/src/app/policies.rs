@@ -71,11 +71,7 @@ async fn set(connection: &mut Connection, input: &Input) -> Result<SetPolicy, Er
     if let Some(kept) = request::find(connection, &input.key).await? {
         return find_kept(connection, brand_id, &kept).await;
     }
-    let limit = brands::find_window_limit(connection, brand_id).await?;
-    if limit.is_some_and(|limit| input.policy.window.length() > limit) {
-        let problem = "is longer than the Brand's attribution_window_limit";
-        return Err(CallError::field("policy.window", problem).into());
-    }
+    check_window(connection, brand_id, &input.policy).await?;
     let revision = attribution_policies::last_revision(connection, brand_id).await? + 1;
     let set = SetPolicy {
         revision: AttributionPolicyRevision {
@@ -97,6 +93,24 @@ async fn set(connection: &mut Connection, input: &Input) -> Result<SetPolicy, Er
     let kept = revision.to_be_bytes().to_vec();
     request::keep(connection, &input.key, kept, input.now).await?;
     Ok(set)
+}
+
+/// Checks that the window of a policy is no longer than the Brand allows.
+///
+/// # Errors
+///
+/// [`CallError::FieldInvalid`].
+pub(super) async fn check_window(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    policy: &AttributionPolicy,
+) -> Result<(), Error> {
+    let limit = brands::find_window_limit(connection, brand_id).await?;
+    if limit.is_some_and(|limit| policy.window.length() > limit) {
+        let problem = "is longer than the Brand's attribution_window_limit";
+        return Err(CallError::field("policy.window", problem).into());
+    }
+    Ok(())
 }
 
 async fn find_kept(

@@ -62,9 +62,12 @@ pub(crate) async fn evaluate(
     let mut recorded = orders::lock(connection, brand_id, &input.order_ids).await?;
     let ids: Vec<OrderId> = recorded.iter().map(|order| order.id.clone()).collect();
     let marks = dirty_marks::list_of_orders(connection, brand_id, &ids).await?;
-    let awaiting = awaiting(connection, brand_id, &ids).await?;
+    let awaited = Awaited::load(connection, brand_id, &ids).await?;
+    for order_id in &awaited.seen {
+        awaited_sign_ins::delete(connection, brand_id, order_id).await?;
+    }
     // The sign-in leaves a mark on its account when it comes (SPEC 54).
-    recorded.retain(|order| !awaiting.contains(&order.id));
+    recorded.retain(|order| !awaited.unseen.contains(&order.id));
     let facts = facts::load(connection, brand_id, &recorded).await?;
     let decided: Vec<Decided> = facts.iter().map(Decided::from).collect();
     let changed_count = book(connection, input, &decided).await?;
@@ -74,22 +77,36 @@ pub(crate) async fn evaluate(
     Ok(changed_count)
 }
 
-/// Returns those of `orders` that wait for a sign-in that is still not seen.
-async fn awaiting(
-    connection: &mut Connection,
-    brand_id: &BrandId,
-    orders: &[OrderId],
-) -> Result<BTreeSet<OrderId>, StoreError> {
-    let mut awaiting = BTreeSet::new();
-    for (order_id, token) in awaited_sign_ins::list_of_orders(connection, brand_id, orders).await? {
-        let known = links::known_revision(connection, brand_id, token.account_id).await?;
-        if known < token.link_revision {
-            awaiting.insert(order_id);
-        } else {
-            awaited_sign_ins::delete(connection, brand_id, &order_id).await?;
+/// The orders that came with a sign-in that was not seen at that time.
+#[derive(Default)]
+pub(crate) struct Awaited {
+    /// It is still not seen, and they are not evaluated yet.
+    pub(crate) unseen: BTreeSet<OrderId>,
+    /// It is seen by now.
+    seen: BTreeSet<OrderId>,
+}
+
+impl Awaited {
+    /// Returns those of `orders` that wait, or need wait no longer.
+    pub(crate) async fn load(
+        connection: &mut Connection,
+        brand_id: &BrandId,
+        orders: &[OrderId],
+    ) -> Result<Self, StoreError> {
+        let mut awaited = Self::default();
+        for (order_id, token) in
+            awaited_sign_ins::list_of_orders(connection, brand_id, orders).await?
+        {
+            let known = links::known_revision(connection, brand_id, token.account_id).await?;
+            let orders = if known < token.link_revision {
+                &mut awaited.unseen
+            } else {
+                &mut awaited.seen
+            };
+            orders.insert(order_id);
         }
+        Ok(awaited)
     }
-    Ok(awaiting)
 }
 
 /// What the facts of an order say.
@@ -151,6 +168,14 @@ async fn book(
 }
 
 impl Decided {
+    /// Returns what is to be kept in the place of what is known.
+    pub(crate) fn finding(&self, known: Option<&StoredAttribution>, link_revision: i64) -> Finding {
+        match known {
+            Some(known) if self.targets.state == BookingState::Frozen => frozen(&known.finding),
+            _ => finding(&self.attribution, &self.targets, link_revision),
+        }
+    }
+
     /// Returns what is to be kept, and whether it is another than is known.
     fn stored(
         &self,
@@ -158,10 +183,7 @@ impl Decided {
         link_revision: i64,
         now: DateTime<Utc>,
     ) -> (bool, StoredAttribution) {
-        let finding = match &known {
-            Some(known) if self.targets.state == BookingState::Frozen => frozen(&known.finding),
-            _ => finding(&self.attribution, &self.targets, link_revision),
-        };
+        let finding = self.finding(known.as_ref(), link_revision);
         let is_new = known.as_ref().map(|known| &known.finding) != Some(&finding);
         let stored = StoredAttribution {
             revision: known.map_or(0, |known| known.revision) + u64::from(is_new),

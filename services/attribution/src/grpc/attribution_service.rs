@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use domain::id::{LedgerEntryId, MemberId};
+use domain::{
+    id::{LedgerEntryId, MemberId},
+    money::Money,
+};
 use futures_util::stream::BoxStream;
 use kit::{
     consistency::ConsistencyToken,
-    convert::{field, optional_instant, timestamp},
+    convert::{field, optional_instant, required_instant, timestamp},
     error::CallError,
     page::{self, Page},
 };
@@ -16,8 +19,8 @@ use rapport_proto::attribution::v1::{
     GetAttributionRequest, GetAttributionResponse, GetBalanceRequest, GetBalanceResponse,
     GetDigestRequest, GetDigestResponse, ListAttributionPolicyRevisionsRequest,
     ListAttributionPolicyRevisionsResponse, ListLedgerEntriesRequest, ListLedgerEntriesResponse,
-    RecomputeAttributionsRequest, RecomputeAttributionsResponse, SetAttributionPolicyRequest,
-    SetAttributionPolicyResponse, SimulateAttributionPolicyRequest,
+    MemberDifference, RecomputeAttributionsRequest, RecomputeAttributionsResponse,
+    SetAttributionPolicyRequest, SetAttributionPolicyResponse, SimulateAttributionPolicyRequest,
     SimulateAttributionPolicyResponse, WatchAttributionsRequest, WatchAttributionsResponse,
     attribution_service_server::AttributionService,
 };
@@ -30,7 +33,7 @@ use crate::{
     app::{
         App, attributions, digest, explanations,
         ledger::{self, Reader},
-        policies, recomputations,
+        policies, recomputations, simulations,
     },
     convert,
     error::Error,
@@ -132,6 +135,33 @@ impl AttributionMethods {
         Ok(ListAttributionPolicyRevisionsResponse {
             policy_revisions: found.iter().map(convert::policy::policy_revision).collect(),
             next_page_token,
+        })
+    }
+
+    async fn do_simulate(
+        &self,
+        request: Request<SimulateAttributionPolicyRequest>,
+    ) -> Result<SimulateAttributionPolicyResponse, Error> {
+        let caller = Caller::of(&request)?;
+        let request = request.into_inner();
+        let policy = convert::policy::policy(request.policy.as_ref())?;
+        let from_time = required_instant("from_time", request.from_time.as_ref())?;
+        let until_time = optional_instant("until_time", request.until_time.as_ref())?;
+        let brand_id = &caller.brand_id;
+        let simulation =
+            simulations::simulate(&self.0, brand_id, policy, from_time, until_time).await?;
+        let differences = simulation.differences().map(|(member, currency, sums)| {
+            let amount = |minor_units| Some(convert::money(Money::new(minor_units, currency)));
+            MemberDifference {
+                member_id: member.to_string(),
+                present: amount(sums.present),
+                simulated: amount(sums.simulated),
+            }
+        });
+        Ok(SimulateAttributionPolicyResponse {
+            order_count: simulation.order_count,
+            changed_count: simulation.changed_count,
+            differences: differences.collect(),
         })
     }
 
@@ -289,9 +319,9 @@ impl AttributionService for AttributionMethods {
 
     async fn simulate_attribution_policy(
         &self,
-        _: Request<SimulateAttributionPolicyRequest>,
+        request: Request<SimulateAttributionPolicyRequest>,
     ) -> Result<Response<SimulateAttributionPolicyResponse>, Status> {
-        unimplemented("rapport.attribution.v1.AttributionService.SimulateAttributionPolicy")
+        answer(self.do_simulate(request).await)
     }
 
     async fn recompute_attributions(

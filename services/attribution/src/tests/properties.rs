@@ -9,12 +9,17 @@ mod random;
 
 use std::collections::BTreeMap;
 
+use diesel_async::RunQueryDsl;
 use domain::{
     attribution::attribute,
-    id::{BrandId, MemberId},
+    id::{BrandId, ChatroomId, MemberId},
     ledger::decide_targets,
 };
-use kit::testing::TestEngine;
+use kit::{
+    db::{Connection, StoreError},
+    query,
+    testing::TestEngine,
+};
 
 use self::{
     made::{Fact, Made},
@@ -22,9 +27,9 @@ use self::{
 };
 use super::World;
 use crate::{
-    app::{attributions, digest},
+    app::{attributions, digest, simulations::simulate},
     evaluate::order::finding,
-    store::{last_instant, ledger_entries},
+    store::{first_instant, last_instant, ledger_entries},
 };
 
 /// Tells facts as they are, evaluating now and then.
@@ -103,17 +108,59 @@ async fn check_against_domain(world: &World, made: &Made, number: u64) {
         told.policy_revision = kept.policy_revision;
         assert_eq!(kept, told, "world {number}, order {}", report.id);
     }
+    expected.retain(|_, minor_units| *minor_units != 0);
+    assert_eq!(balances(world).await, expected, "world {number}");
+}
+
+/// What each Member has who has something.
+async fn balances(world: &World) -> BTreeMap<MemberId, i64> {
     let mut connection = world.app.db.read().await.unwrap();
     let sums = ledger_entries::balances(&mut connection, &world.brand, None, last_instant());
-    let booked: BTreeMap<MemberId, i64> = sums
-        .await
+    sums.await
         .unwrap()
         .into_iter()
         .map(|(member, amount)| (member, amount.minor_units()))
         .filter(|(_, minor_units)| *minor_units != 0)
-        .collect();
-    expected.retain(|_, minor_units| *minor_units != 0);
-    assert_eq!(booked, expected, "world {number}");
+        .collect()
+}
+
+#[derive(diesel::QueryableByName)]
+struct Name {
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    name: String,
+}
+
+#[derive(diesel::QueryableByName)]
+struct Count {
+    #[diesel(sql_type = diesel::sql_types::BigInt)]
+    count: i64,
+}
+
+/// How many rows each table has.
+async fn row_counts(world: &World) -> BTreeMap<String, i64> {
+    let mut connection = world.app.db.read().await.unwrap();
+    let tables = match &*connection {
+        Connection::Postgres(_) => {
+            "SELECT tablename::text AS name FROM pg_tables WHERE schemaname = 'public'"
+        }
+        Connection::Sqlite(_) => "SELECT name FROM sqlite_master WHERE type = 'table'",
+    };
+    let connection = &mut *connection;
+    let names: Result<Vec<Name>, StoreError> =
+        query!(&mut *connection, |c| diesel::sql_query(tables)
+            .load(c)
+            .await);
+    let mut counts = BTreeMap::new();
+    for Name { name } in names.unwrap() {
+        let text = format!("SELECT count(*) AS count FROM \"{name}\"");
+        let count: Result<Count, StoreError> =
+            query!(&mut *connection, |c| diesel::sql_query(text)
+                .get_result(c)
+                .await);
+        counts.insert(name, count.unwrap().count);
+    }
+    assert!(counts.len() > 10, "{counts:?}");
+    counts
 }
 
 async fn check_worlds(engine: TestEngine, numbers: std::ops::Range<u64>) {
@@ -138,6 +185,77 @@ async fn check_worlds(engine: TestEngine, numbers: std::ops::Range<u64>) {
         assert_eq!(digests[0], digests[1], "world {number}"); // SPEC 42
         assert!(digests[0].is_settled);
     }
+}
+
+/// Tries a policy, sets it for the same orders, and compares what was told with what is booked.
+async fn check_simulation(world: &World, made: &Made, random: &mut Random, number: u64) {
+    let tried = made::policy(random);
+    let (brand, until_time) = (&world.brand, Some(last_instant()));
+    let before = balances(world).await;
+    let credited = credited(world, made).await;
+    let (digest, rows) = (
+        digest::digest(&world.app, brand).await,
+        row_counts(world).await,
+    );
+    let simulation = simulate(&world.app, brand, tried, first_instant(), until_time);
+    let simulation = simulation.await.unwrap();
+    let after = digest::digest(&world.app, brand).await;
+    assert_eq!(after.unwrap(), digest.unwrap(), "world {number}");
+    assert_eq!(row_counts(world).await, rows, "world {number}");
+    // From each instant on at which another would count.
+    let wire = crate::convert::policy::policy_to_wire(&tried);
+    for effective_time in made.policy_times().chain([first_instant()]) {
+        let set = world.policy(effective_time, |policy| *policy = wire);
+        set.await.unwrap();
+    }
+    world.settle().await;
+    let mut expected = before;
+    for (member, _, sums) in simulation.differences() {
+        let change = sums.simulated - sums.present;
+        *expected.entry(member).or_default() += change;
+    }
+    expected.retain(|_, minor_units| *minor_units != 0);
+    assert_eq!(balances(world).await, expected, "world {number}"); // SPEC 44
+    let now = self::credited(world, made).await;
+    let changed = credited
+        .iter()
+        .zip(&now)
+        .filter(|(one, other)| one != other);
+    let changed = i64::try_from(changed.count()).unwrap();
+    let order_count = i64::try_from(made.orders.len()).unwrap();
+    assert_eq!(simulation.changed_count, changed, "world {number}");
+    assert_eq!(simulation.order_count, order_count, "world {number}");
+}
+
+/// Who is credited with each order, through what, and with how much.
+async fn credited(world: &World, made: &Made) -> Vec<Vec<(MemberId, ChatroomId, i64)>> {
+    let mut all = Vec::new();
+    for report in &made.orders {
+        let view = attributions::get_attribution(&world.app, &world.brand, &report.id, None);
+        let credits = view.await.unwrap().stored.unwrap().finding.credits;
+        let credits = credits
+            .iter()
+            .map(|one| (one.member, one.chatroom, one.target_minor_units));
+        all.push(credits.collect());
+    }
+    all
+}
+
+async fn check_simulations(engine: TestEngine, numbers: std::ops::Range<u64>) {
+    let mut world = World::create(engine).await;
+    for number in numbers {
+        world.brand = BrandId::parse(&format!("world-{number}")).unwrap();
+        let made = Made::new(&mut Random::new(number));
+        let mut random = Random::new(number.wrapping_add(1 << 33));
+        tell(&world, made.events_and_reports(&world.brand), &mut random).await;
+        check_simulation(&world, &made, &mut random, number).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_simulation_tells_is_what_the_policy_books_and_it_writes_nothing() {
+    check_simulations(TestEngine::Sqlite, 2_000..2_030).await;
+    check_simulations(TestEngine::Postgres, 2_000..2_015).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

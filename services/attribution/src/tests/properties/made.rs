@@ -117,6 +117,11 @@ impl Made {
         made
     }
 
+    /// From when on each of the policies counts.
+    pub(super) fn policy_times(&self) -> impl Iterator<Item = DateTime<Utc>> {
+        self.policies.iter().map(|revision| revision.effective_time)
+    }
+
     /// Everything the domain needs, and more: it passes over what is another person's.
     pub(super) fn facts_of(&self, report: &OrderReport) -> OrderFacts {
         let order_time = report.given_time.unwrap();
@@ -360,23 +365,27 @@ fn policies(random: &mut Random) -> Vec<AttributionPolicyRevision> {
         if random.is(6) {
             continue;
         }
-        let windows = [TimeDelta::days(14), TimeDelta::days(3)];
-        let tolerances = [TimeDelta::zero(), TimeDelta::hours(6)];
-        let rate = u32::try_from(random.below(300_000)).unwrap();
         policies.push(AttributionPolicyRevision {
             revision,
             effective_time: random.instant(first_day, first_day + 1),
-            policy: AttributionPolicy {
-                window: Window::new(random.pick(&windows)).unwrap(),
-                clock_tolerance: ClockTolerance::new(random.pick(&tolerances)).unwrap(),
-                model: random.pick(Model::ALL),
-                retroactive_links: random.is(4),
-                typed_email_allowed: random.is(2),
-                commission_rate: PartsPerMillion::new(rate).unwrap(),
-            },
+            policy: policy(random),
         });
     }
     policies
+}
+
+pub(super) fn policy(random: &mut Random) -> AttributionPolicy {
+    let windows = [TimeDelta::days(14), TimeDelta::days(3)];
+    let tolerances = [TimeDelta::zero(), TimeDelta::hours(6)];
+    let rate = u32::try_from(random.below(300_000)).unwrap();
+    AttributionPolicy {
+        window: Window::new(random.pick(&windows)).unwrap(),
+        clock_tolerance: ClockTolerance::new(random.pick(&tolerances)).unwrap(),
+        model: random.pick(Model::ALL),
+        retroactive_links: random.is(4),
+        typed_email_allowed: random.is(2),
+        commission_rate: PartsPerMillion::new(rate).unwrap(),
+    }
 }
 
 fn buyer_keys(random: &mut Random) -> BuyerKeys {
