@@ -16,6 +16,7 @@ pub(crate) mod record_order;
 pub(crate) mod record_refund;
 pub(crate) mod record_status;
 pub(crate) mod simulations;
+pub(crate) mod watch;
 
 use domain::id::{BrandId, OrderId};
 use kit::{

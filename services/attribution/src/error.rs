@@ -43,6 +43,11 @@ pub(crate) enum Error {
     /// A recomputation that was requested earlier is under way.
     #[error("a recomputation is under way: repeat its call to see how far it is")]
     RecomputationRunning,
+    /// Who watches has taken nothing for too long.
+    #[error(
+        "what there is to tell was not taken for too long: connect again with the last position"
+    )]
+    WatcherTooSlow,
 }
 
 impl From<StoreError> for Error {
@@ -93,6 +98,7 @@ impl Error {
             Self::RefundIdReused { refund_id } => {
                 refusal(Code::AlreadyExists, "REFUND_ID_REUSED").with("refundId", refund_id)
             }
+            Self::WatcherTooSlow => refusal(Code::ResourceExhausted, "WATCHER_TOO_SLOW"),
             Self::RecomputationRunning => {
                 refusal(Code::FailedPrecondition, "RECOMPUTATION_RUNNING")
             }
@@ -159,5 +165,7 @@ mod tests {
             ErrorReason::RecomputationRunning,
         );
         check(error, Code::FailedPrecondition, reason);
+        let (code, reason) = (Code::ResourceExhausted, ErrorReason::WatcherTooSlow);
+        check(Error::WatcherTooSlow, code, reason);
     }
 }

@@ -4,6 +4,7 @@ mod attribution_service;
 pub(crate) mod imports;
 mod order_service;
 mod persons;
+pub(crate) mod watching;
 
 use domain::id::{BrandId, MemberId};
 use kit::{
@@ -64,8 +65,4 @@ impl Caller {
 
 fn answer<T>(result: Result<T, Error>) -> Result<Response<T>, Status> {
     result.map(Response::new).map_err(Error::into_status)
-}
-
-fn unimplemented<T>(method: &'static str) -> Result<T, Status> {
-    Err(Error::from(CallError::Unimplemented { method }).into_status())
 }

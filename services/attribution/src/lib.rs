@@ -7,8 +7,6 @@
 //!
 //! A call goes `grpc` → `app` → `store`. It must not know how facts came to be, look at names,
 //! e-mails or texts, or change an entry of the ledger.
-//!
-//! Methods whose turn has not come answer `UNIMPLEMENTED`.
 
 mod app;
 mod consume;

@@ -5,6 +5,7 @@
 //! telling one twice is telling it once.
 
 pub(crate) mod account_erasures;
+pub(crate) mod attribution_changes;
 pub(crate) mod attribution_policies;
 pub(crate) mod attributions;
 pub(crate) mod awaited_sign_ins;

@@ -12,6 +12,7 @@ mod recomputation;
 mod recording;
 mod service;
 mod store;
+mod watching;
 
 use std::sync::Arc;
 
@@ -64,12 +65,12 @@ pub(crate) struct World {
     pub(crate) app: Arc<App>,
     pub(crate) brand: BrandId,
     pub(crate) clock: Clock,
-    database: TestDatabase,
+    pub(crate) database: Arc<TestDatabase>,
 }
 
 impl World {
     pub(crate) async fn create(engine: TestEngine) -> Self {
-        let database = TestDatabase::create(engine).await;
+        let database = Arc::new(TestDatabase::create(engine).await);
         let clock = Clock::manual(day(0));
         let app = Self::replica(&database, &clock).await;
         Self {
@@ -83,6 +84,16 @@ impl World {
     /// Returns another process on the same database.
     pub(crate) async fn another(&self) -> Arc<App> {
         Self::replica(&self.database, &self.clock).await
+    }
+
+    /// Returns the same world as another process sees it.
+    pub(crate) async fn beside(&self) -> Self {
+        Self {
+            app: self.another().await,
+            brand: self.brand.clone(),
+            clock: self.clock.clone(),
+            database: Arc::clone(&self.database),
+        }
     }
 
     async fn replica(database: &TestDatabase, clock: &Clock) -> Arc<App> {

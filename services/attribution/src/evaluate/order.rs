@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use super::facts;
 use crate::store::{
+    attribution_changes::{self, Change},
     attributions::{self, Finding, StoredAttribution, StoredCredit},
     awaited_sign_ins, dirty_marks,
     ledger_entries::{self, LedgerEntry},
@@ -144,7 +145,7 @@ async fn book(
     let mut known = attributions::list(connection, brand_id, &ids).await?;
     let mut booked = ledger_entries::booked(connection, brand_id, &ids).await?;
     let mut changed_count = 0;
-    let (mut changed, mut entries) = (Vec::new(), Vec::new());
+    let (mut changed, mut entries, mut changes) = (Vec::new(), Vec::new(), Vec::new());
     for one in decided {
         let person = one.attribution.person;
         let link_revision = person.and_then(|person| link_revisions.get(&person));
@@ -154,14 +155,21 @@ async fn book(
         let (is_new, stored) = one.stored(known, link_revision, input.now);
         let missing = decide_entries(&one.targets, &booked);
         changed_count += usize::from(is_new || !missing.is_empty());
+        let change = |entry_id| Change {
+            order_id: one.order_id.clone(),
+            entry_id,
+        };
+        changes.extend(is_new.then(|| change(None)));
         for entry in &missing {
             let id = input.seed.id(entries.len());
             entries.push(one.entry(entry, &booked, stored.revision, id, input.now));
+            changes.push(change(Some(id)));
         }
         if is_new {
             changed.push((one.order_id.clone(), stored));
         }
     }
+    attribution_changes::append(connection, brand_id, &changes).await?;
     attributions::replace(connection, brand_id, &changed).await?;
     ledger_entries::insert(connection, brand_id, &entries).await?;
     Ok(changed_count)

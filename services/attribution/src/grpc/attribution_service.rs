@@ -7,7 +7,6 @@ use domain::{
     id::{LedgerEntryId, MemberId},
     money::Money,
 };
-use futures_util::stream::BoxStream;
 use kit::{
     consistency::ConsistencyToken,
     convert::{field, optional_instant, required_instant, timestamp},
@@ -21,19 +20,20 @@ use rapport_proto::attribution::v1::{
     ListAttributionPolicyRevisionsResponse, ListLedgerEntriesRequest, ListLedgerEntriesResponse,
     MemberDifference, RecomputeAttributionsRequest, RecomputeAttributionsResponse,
     SetAttributionPolicyRequest, SetAttributionPolicyResponse, SimulateAttributionPolicyRequest,
-    SimulateAttributionPolicyResponse, WatchAttributionsRequest, WatchAttributionsResponse,
+    SimulateAttributionPolicyResponse, WatchAttributionsRequest,
     attribution_service_server::AttributionService,
 };
 use serde::{Deserialize, Serialize};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use super::{Caller, answer, persons, unimplemented};
+use super::{Caller, answer, persons, watching};
 use crate::{
     app::{
         App, attributions, digest, explanations,
         ledger::{self, Reader},
         policies, recomputations, simulations,
+        watch::PATIENCE,
     },
     convert,
     error::Error,
@@ -263,6 +263,15 @@ impl AttributionMethods {
         })
     }
 
+    fn do_watch(
+        &self,
+        request: &Request<WatchAttributionsRequest>,
+    ) -> Result<watching::Watch, Error> {
+        let caller = Caller::of(request)?;
+        let resume_position = &request.get_ref().resume_position;
+        watching::watch(&self.0, caller.brand_id, resume_position, PATIENCE)
+    }
+
     async fn member_to_read(
         &self,
         caller: &Caller,
@@ -287,7 +296,7 @@ fn place(cursor: &Cursor) -> Result<(DateTime<Utc>, LedgerEntryId), CallError> {
 #[tonic::async_trait]
 impl AttributionService for AttributionMethods {
     type ExportPersonStream = persons::Export;
-    type WatchAttributionsStream = BoxStream<'static, Result<WatchAttributionsResponse, Status>>;
+    type WatchAttributionsStream = watching::Watch;
 
     async fn get_attribution(
         &self,
@@ -361,8 +370,8 @@ impl AttributionService for AttributionMethods {
 
     async fn watch_attributions(
         &self,
-        _: Request<WatchAttributionsRequest>,
+        request: Request<WatchAttributionsRequest>,
     ) -> Result<Response<Self::WatchAttributionsStream>, Status> {
-        unimplemented("rapport.attribution.v1.AttributionService.WatchAttributions")
+        answer(self.do_watch(&request))
     }
 }

@@ -52,6 +52,31 @@ struct Row {
     book_time: Sql<DateTime<Utc>>,
 }
 
+/// The columns of [`Row`], in its order.
+const COLUMNS: (
+    ledger_entry::ledger_entry_id,
+    ledger_entry::order_id,
+    ledger_entry::member_id,
+    ledger_entry::number,
+    ledger_entry::currency_code,
+    ledger_entry::minor_units,
+    ledger_entry::target_minor_units,
+    ledger_entry::attribution_revision,
+    ledger_entry::policy_revision,
+    ledger_entry::book_time,
+) = (
+    ledger_entry::ledger_entry_id,
+    ledger_entry::order_id,
+    ledger_entry::member_id,
+    ledger_entry::number,
+    ledger_entry::currency_code,
+    ledger_entry::minor_units,
+    ledger_entry::target_minor_units,
+    ledger_entry::attribution_revision,
+    ledger_entry::policy_revision,
+    ledger_entry::book_time,
+);
+
 impl TryFrom<Row> for LedgerEntry {
     type Error = StoreError;
 
@@ -190,6 +215,25 @@ pub(crate) async fn booked(
     Ok(found)
 }
 
+/// Returns those of `ids` that are booked.
+pub(crate) async fn list_by_ids(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    ids: &[LedgerEntryId],
+) -> Result<BTreeMap<LedgerEntryId, LedgerEntry>, StoreError> {
+    let ids: Vec<Sql<LedgerEntryId>> = ids.iter().copied().map(Sql).collect();
+    let rows: Vec<Row> = query!(connection, |c| ledger_entry::table
+        .filter(ledger_entry::brand_id.eq(Sql(brand_id)))
+        .filter(ledger_entry::ledger_entry_id.eq_any(&ids))
+        .select(COLUMNS)
+        .load(c)
+        .await)?;
+    let entries = rows.into_iter().map(LedgerEntry::try_from);
+    entries
+        .map(|entry| entry.map(|one| (one.id, one)))
+        .collect()
+}
+
 /// Which entries a statement shows.
 #[derive(Clone, Debug)]
 pub(crate) struct Filter {
@@ -240,18 +284,7 @@ pub(crate) async fn list(
         )
         .order((ledger_entry::book_time, ledger_entry::ledger_entry_id))
         .limit(limit)
-        .select((
-            ledger_entry::ledger_entry_id,
-            ledger_entry::order_id,
-            ledger_entry::member_id,
-            ledger_entry::number,
-            ledger_entry::currency_code,
-            ledger_entry::minor_units,
-            ledger_entry::target_minor_units,
-            ledger_entry::attribution_revision,
-            ledger_entry::policy_revision,
-            ledger_entry::book_time,
-        ))
+        .select(COLUMNS)
         .load(c)
         .await)?;
     rows.into_iter().map(LedgerEntry::try_from).collect()

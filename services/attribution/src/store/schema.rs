@@ -223,4 +223,17 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use diesel::sql_types::{BigInt, Nullable};
+    use kit::db::{DbText, DbUuid};
+
+    // On PostgreSQL it has a transaction_id as well, which only its own text reads.
+    attribution_change (brand_id, row_number) {
+        brand_id -> DbText,
+        row_number -> BigInt,
+        order_id -> DbText,
+        ledger_entry_id -> Nullable<DbUuid>,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(attribution, order);

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use domain::attribution::Outcome;
+use domain::{attribution::Outcome, order::StatusLabel};
 use kit::testing::TestEngine;
+use tokio::sync::Barrier;
 
 use super::{World, account, by_account, day, events, member, minute, order, order_id};
-use crate::evaluate;
+use crate::{app::record_order::StatusReport, evaluate};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_evaluators_at_once_book_once() {
@@ -33,32 +34,61 @@ async fn two_evaluators_at_once_book_once() {
     }
 }
 
+/// The visitor of a round talks, as far as chat knows, and buys, at the same instant on another
+/// replica; then both look at what there is to do.
+async fn meet(worlds: [Arc<World>; 2], at_once: Arc<Barrier>, round: u128) {
+    let [one, other] = worlds;
+    let (visitor, id) = (account(100 + round), format!("o{round}"));
+    let mut report = order(&id, minute(0), by_account(visitor));
+    report.status = Some(StatusReport {
+        label: StatusLabel::parse(StatusLabel::OK).unwrap(),
+        given_time: None,
+    });
+    let talk = events::talk(100 + round, visitor, member(1), day(-2), day(-1));
+    let instant = Arc::clone(&at_once);
+    let telling = tokio::spawn(async move {
+        instant.wait().await;
+        one.hear_chat(talk).await;
+        evaluate::evaluate_marked(&one.app).await.unwrap();
+    });
+    at_once.wait().await;
+    other.record(report).await.unwrap();
+    evaluate::evaluate_marked(&other.app).await.unwrap();
+    telling.await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_and_its_last_fact_at_one_instant_still_meet() {
-    for (engine, rounds) in [(TestEngine::Sqlite, 30), (TestEngine::Postgres, 30)] {
+    const AT_ONCE: u128 = 10;
+    for (engine, rounds) in [(TestEngine::Sqlite, 100), (TestEngine::Postgres, 1_000)] {
         let world = Arc::new(World::create(engine).await);
-        let other = world.another().await;
+        let other = Arc::new(world.beside().await);
+        world.policy(day(-100), |_| ()).await.unwrap();
+        let visitors = (0..rounds).map(|round| events::temporary(account(100 + round)));
+        world.hear_identity(visitors).await;
+        world.settle().await;
+        for first in (0..rounds).step_by(usize::try_from(AT_ONCE).unwrap()) {
+            let at_once = Arc::new(Barrier::new(2 * usize::try_from(AT_ONCE).unwrap()));
+            let pairs: Vec<_> = (first..first + AT_ONCE)
+                .map(|round| {
+                    let worlds = [Arc::clone(&world), Arc::clone(&other)];
+                    tokio::spawn(meet(worlds, Arc::clone(&at_once), round))
+                })
+                .collect();
+            for pair in pairs {
+                pair.await.unwrap();
+            }
+        }
+        world.settle().await;
         for round in 0..rounds {
-            let visitor = account(100 + round);
-            world.hear_identity([events::temporary(visitor)]).await;
-            let id = format!("o{round}");
-            let report = order(&id, minute(0), by_account(visitor));
-            let talk = events::talk(100 + round, visitor, member(1), day(-2), day(-1));
-            let evaluating = {
-                let other = Arc::clone(&other);
-                tokio::spawn(async move { evaluate::evaluate_marked(&other).await })
-            };
-            let telling = {
-                let world = Arc::clone(&world);
-                tokio::spawn(async move { world.hear_chat(talk).await })
-            };
-            world.record(report).await.unwrap();
-            telling.await.unwrap();
-            evaluating.await.unwrap().unwrap();
-            world.settle().await;
-            let outcome = world.outcome(&id).await;
+            let outcome = world.outcome(&format!("o{round}")).await;
             assert_eq!(outcome, Some(Outcome::Conversation), "round {round}");
         }
+        // Each is booked, and once (SPEC 43).
+        let credited = i64::try_from(rounds).unwrap();
+        assert_eq!(world.balance(member(1)).await, credited * 450);
+        let entries = world.entries().await;
+        assert!(entries.iter().all(|amount| *amount == 450), "{entries:?}");
     }
 }
 

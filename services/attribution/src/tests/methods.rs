@@ -267,11 +267,3 @@ async fn a_recomputation_is_asked_for_and_tells_how_far_it_is() {
         assert!(done.complete_time.is_some());
     }
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_method_whose_turn_has_not_come_says_so() {
-    let (_world, _, attributions) = talked(TestEngine::Sqlite).await;
-    let code = Code::Unimplemented;
-    let refused = attributions.watch_attributions(service(Default::default()));
-    check(refused.await.map(|_| ()), code, "UNIMPLEMENTED");
-}
