@@ -102,7 +102,10 @@ impl App {
         resume_position: &str,
     ) -> Result<Watch, ChatError> {
         let resumed = Position::parse(resume_position, caller.party)?;
-        self.catch_up(&caller).await?;
+        {
+            let _turn = self.live.turn().await;
+            self.catch_up(&caller).await?;
+        }
         let (incarnation, _) = self.live.position();
         let stage = match resumed {
             Some(position) if position.incarnation == *incarnation => Stage::CatchUp(position.key),
@@ -174,6 +177,7 @@ impl Beginning {
         seat: &Arc<Seat>,
         incarnation: &str,
     ) -> Result<Step, ChatError> {
+        let _turn = live.turn().await;
         match &self.stage {
             Stage::Snapshot(begun, token) => {
                 let begun = begun.unwrap_or_else(|| live.position().1);

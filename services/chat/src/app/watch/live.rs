@@ -13,6 +13,7 @@ use kit::{
     db::{Db, StoreError},
     event_log,
 };
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::seat::{End, Seat};
 use crate::{
@@ -26,9 +27,16 @@ pub(crate) const WINDOW_LENGTH: usize = 65_536;
 /// How many remembered rows a watcher who begins is told at a time, so that his queue holds them.
 const STEP: usize = 32;
 
+/// How many watchers who begin may ask the database at the same time. When all come back at once the
+/// others wait for their turn, and leave the pool's other connections to those who write.
+const TURNS: usize = 4;
+
 /// The log as far as it is known here, and the watchers.
 #[derive(Clone)]
-pub(crate) struct Live(Arc<Mutex<State>>);
+pub(crate) struct Live {
+    state: Arc<Mutex<State>>,
+    turns: Arc<Semaphore>,
+}
 
 struct State {
     /// Of which database the rows are.
@@ -80,7 +88,10 @@ impl Live {
     /// What the database fails with.
     pub(crate) async fn open(db: &Db, window_length: usize) -> Result<Self, StoreError> {
         let state = State::load(db, window_length).await?;
-        Ok(Self(Arc::new(Mutex::new(state))))
+        Ok(Self {
+            state: Arc::new(Mutex::new(state)),
+            turns: Arc::new(Semaphore::new(TURNS)),
+        })
     }
 
     /// Begins anew where the database has become another one; all who watch resume.
@@ -97,6 +108,13 @@ impl Live {
         (known.incarnation, known.window) = (state.incarnation, state.window);
         (known.position, known.floor) = (state.position, state.floor);
         Ok(())
+    }
+
+    /// Waits for one's turn to ask the database, which lasts as long as the value; in the order in
+    /// which all came.
+    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        // It is never closed, and were it, nobody would have to wait.
+        self.turns.acquire().await.ok()
     }
 
     /// Returns how far the log is known: its incarnation and last row.
@@ -250,7 +268,7 @@ impl Live {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // Whoever panicked with it did so between two whole steps.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
