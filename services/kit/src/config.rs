@@ -83,6 +83,7 @@ pub struct SuiteArgs {
     /// Where attribution listens, or is found by the others.
     #[arg(
         long,
+        global = true,
         env = "RAPPORT_ATTRIBUTION_ADDR",
         default_value = "127.0.0.1:50053"
     )]

@@ -1,4 +1,5 @@
-//! The suite as one program: the three services together, a first start, the demo, and benchmarks.
+//! The suite as one program: the three services together, a first start, the demo, benchmarks, and the
+//! import of orders.
 //!
 //! Only wiring lives here; what the services do is theirs.
 
@@ -7,4 +8,5 @@ pub mod client;
 mod databases;
 pub mod demo;
 pub mod first_start;
+pub mod import_orders;
 pub mod suite;

@@ -1,4 +1,4 @@
-//! The one binary of the suite: `rapport [all|identity|chat|attribution|migrate|demo|bench]`.
+//! The one binary of the suite: `rapport [all|identity|chat|attribution|migrate|import-orders|demo|bench]`.
 
 use std::process::ExitCode;
 
@@ -12,6 +12,7 @@ use kit::{
 use rapport::{
     bench::{self, Benchmark},
     demo, first_start,
+    import_orders::{self, ImportArgs},
     suite::{self, Suite},
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -43,6 +44,9 @@ enum Command {
     Attribution,
     /// Brings the three databases up to date, and exits.
     Migrate,
+    /// Imports the orders of a CSV file into a suite that runs, as after an outage of the shop.
+    #[command(after_long_help = import_orders::COLUMNS)]
+    ImportOrders(ImportArgs),
     /// Plays the product document's cases on a suite of its own, and prints what became of them.
     Demo(DemoArgs),
     /// Measures the suite on this machine, beside what its PostgreSQL can do. Only a release build counts.
@@ -63,7 +67,10 @@ struct DemoArgs {
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    let quiet = matches!(cli.command, Some(Command::Demo(_) | Command::Bench(_)));
+    let quiet = matches!(
+        cli.command,
+        Some(Command::Demo(_) | Command::Bench(_) | Command::ImportOrders(_))
+    );
     let filter = if quiet {
         "error"
     } else {
@@ -90,6 +97,9 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Some(Command::Chat) => run_one(&cli.suite, ServiceName::Chat).await,
         Some(Command::Attribution) => run_one(&cli.suite, ServiceName::Attribution).await,
         Some(Command::Migrate) => suite::migrate(&cli.suite).await,
+        Some(Command::ImportOrders(import)) => {
+            Box::pin(import_orders::run(&cli.suite, &import)).await
+        }
         Some(Command::Demo(demo)) => {
             Box::pin(demo::run(
                 demo.json,

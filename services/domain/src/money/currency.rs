@@ -42,6 +42,19 @@ impl Currency {
         Ok(Self(CODES[index]))
     }
 
+    /// Returns how many decimals an amount in its major unit may have: 2 for the cents of a euro.
+    ///
+    /// Source: ISO 4217, List One, minor unit.
+    pub fn decimals(self) -> u32 {
+        match self.0 {
+            "BIF" | "CLP" | "DJF" | "GNF" | "ISK" | "JPY" | "KMF" | "KRW" | "PYG" | "RWF"
+            | "UGX" | "UYI" | "VND" | "VUV" | "XAF" | "XOF" | "XPF" => 0,
+            "BHD" | "IQD" | "JOD" | "KWD" | "LYD" | "OMR" | "TND" => 3,
+            "CLF" | "UYW" => 4,
+            _ => 2,
+        }
+    }
+
     /// Returns the code.
     pub const fn as_str(self) -> &'static str {
         self.0

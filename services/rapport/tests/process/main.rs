@@ -2,10 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod importing;
 mod published_keys;
 
 use std::{
     io::{BufRead, BufReader},
+    net::SocketAddr,
     path::Path,
     process::{Child, Command, Output, Stdio},
     sync::{
@@ -46,6 +48,8 @@ fn rapport() -> Command {
 struct Process {
     child: Child,
     channels: Channels,
+    /// Where each service listens.
+    addrs: [(&'static str, SocketAddr); 3],
     /// What it prints after the addresses.
     lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
 }
@@ -65,7 +69,7 @@ impl Process {
         }
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut addr = |service: &str| {
+        let mut addr = |service: &str| -> SocketAddr {
             let line = lines.next().unwrap().unwrap();
             let (name, addr) = line.split_once(char::is_whitespace).unwrap();
             assert_eq!(name, service);
@@ -75,6 +79,11 @@ impl Process {
         Self {
             child,
             channels: Channels::new(identity, chat, attribution).unwrap(),
+            addrs: [
+                ("identity", identity),
+                ("chat", chat),
+                ("attribution", attribution),
+            ],
             lines,
         }
     }
