@@ -47,6 +47,7 @@ use crate::{
     app::{
         App,
         attributions::{self, AttributionView},
+        import_orders::{self, ImportedOrder},
         ledger,
         record_checkout::{CheckoutReport, record_checkout},
         record_order::{OrderReport, StatusReport, record_order},
@@ -176,6 +177,19 @@ impl World {
         let id = report.id.clone();
         record_order(&self.app, &self.brand, key, report, token).await?;
         attributions::get_attribution(&self.app, &self.brand, &id, None).await
+    }
+
+    /// Records orders as an import does that breaks off before they are evaluated.
+    pub(crate) async fn import(&self, reports: Vec<OrderReport>) {
+        let imported = reports.into_iter().map(|order| ImportedOrder {
+            order,
+            statuses: Vec::new(),
+            refunds: Vec::new(),
+        });
+        let answers = import_orders::record(&self.app, &self.brand, imported.collect());
+        for answer in answers.await.unwrap() {
+            answer.unwrap();
+        }
     }
 
     pub(crate) async fn status(&self, order: &str, label: &str, time: DateTime<Utc>) {

@@ -55,6 +55,16 @@ async fn tell(world: &World, facts: Vec<Fact>, random: &mut Random) {
                 }
                 world.hear_chat(batch).await;
             }
+            // One that is imported is one that is recorded (SPEC 48).
+            Fact::Order(report) if random.is(2) => {
+                let mut batch = vec![*report];
+                while let Some(Fact::Order(next)) =
+                    facts.next_if(|next| matches!(next, Fact::Order(_)) && random.is(2))
+                {
+                    batch.push(*next);
+                }
+                world.import(batch).await;
+            }
             Fact::Order(report) => {
                 world.record(*report).await.unwrap();
             }
