@@ -13,7 +13,7 @@ use diesel::{
 use diesel_async::RunQueryDsl;
 use kit::{
     clock::Clock,
-    config::{Peers, Secrets, ServiceConfig},
+    config::{ImagesUrl, Peers, Secrets, ServiceConfig},
     db::{Connection, DatabaseUrl, Db},
     limit::LimitConfig,
     server::Listen,
@@ -64,6 +64,7 @@ impl Remains {
         ServiceConfig {
             listen: Listen::anywhere(),
             database: database.url.clone(),
+            images: ImagesUrl::Memory,
             peers,
             secrets: self.secrets.clone(),
             clock: self.clock.clone(),

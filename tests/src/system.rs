@@ -12,6 +12,7 @@ mod exports;
 mod foreign_client;
 mod forged_assertions;
 mod harness;
+mod images;
 mod races;
 mod revocation;
 mod signing_keys;

@@ -7,8 +7,10 @@
 mod append;
 mod appender;
 mod caller;
+mod download_image;
 pub(crate) mod erase_person;
 mod export_person;
+mod images;
 mod list_chatrooms;
 mod list_messages;
 mod list_person_messages;
@@ -21,6 +23,8 @@ mod seen;
 mod send_message;
 mod set_archived;
 mod set_blocked;
+pub(crate) mod sweep_images;
+mod upload_image;
 mod view;
 mod watch;
 
@@ -43,8 +47,10 @@ use crate::error::ChatError;
 
 pub(crate) use appender::Appender;
 pub(crate) use caller::{Caller, Party};
+pub(crate) use download_image::Downloaded;
 pub(crate) use erase_person::ErasePerson;
 pub(crate) use export_person::Exported;
+pub(crate) use images::Images;
 pub(crate) use list_chatrooms::{ArchivedFilter, ListChatrooms};
 pub(crate) use list_messages::{ListMessages, MessageOrder};
 pub(crate) use list_person_messages::ListPersonMessages;
@@ -55,6 +61,7 @@ pub(crate) use rate::AnswerRating;
 pub(crate) use send_message::SendMessage;
 pub(crate) use set_archived::SetArchived;
 pub(crate) use set_blocked::SetBlocked;
+pub(crate) use upload_image::UploadImage;
 pub(crate) use view::ChatroomView;
 pub(crate) use watch::{Live, Told, Update, WINDOW_LENGTH, Watch, run as follow_changes};
 
@@ -73,10 +80,12 @@ pub(crate) struct App {
     pub request_keys: RequestKeys,
     /// Where messages are handed in.
     pub appender: Appender,
-    /// How often somebody may make or take a code.
+    /// How often somebody may make or take a code, or upload an image.
     pub limits: Limits,
     /// Where changes of chatrooms are told.
     pub live: Live,
+    /// Where images are.
+    pub images: Images,
 }
 
 impl App {

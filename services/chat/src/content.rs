@@ -13,12 +13,13 @@
 //! Addresses begin with `https://`. Nothing is cut or trimmed: what is kept is what was sent.
 
 use domain::{
+    id::ImageId,
     message::MessageKind,
     text::{InvalidText, MessageText},
 };
-use kit::error::CallError;
+use kit::{convert::field, error::CallError};
 use rapport_proto::chat::v1::{
-    MessageContent, RatingContent, TextContent, message_content::Content as Wire,
+    Image, MessageContent, RatingContent, TextContent, message_content::Content as Wire,
 };
 
 const MAX_CAPTION: usize = 1_000;
@@ -29,6 +30,8 @@ const MAX_URI: usize = 2_048;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Content {
     kind: MessageKind,
+    /// The image that is shown.
+    image_id: Option<ImageId>,
     wire: MessageContent,
 }
 
@@ -42,13 +45,19 @@ impl Content {
         let wire = content.ok_or_else(|| CallError::field("content", "is required"))?;
         let said = wire.content.as_ref();
         let kind = check(said.ok_or_else(|| CallError::field("content", "is required"))?)?;
-        Ok(Self { kind, wire })
+        let image_id = said.map(shown).transpose()?.flatten();
+        Ok(Self {
+            kind,
+            image_id,
+            wire,
+        })
     }
 
     /// Returns a text that the service itself says.
     pub(crate) fn text(text: &'static str) -> Self {
         Self {
             kind: MessageKind::Text,
+            image_id: None,
             wire: MessageContent {
                 content: Some(Wire::Text(TextContent { text: text.into() })),
             },
@@ -59,6 +68,7 @@ impl Content {
     pub(crate) fn unanswered_rating() -> Self {
         Self {
             kind: MessageKind::Rating,
+            image_id: None,
             wire: MessageContent {
                 content: Some(Wire::Rating(RatingContent::default())),
             },
@@ -70,8 +80,17 @@ impl Content {
         self.kind
     }
 
-    /// Returns the wire form, in which it is also stored.
-    pub(crate) fn into_wire(self) -> MessageContent {
+    /// Returns the image that it shows.
+    pub(crate) fn image_id(&self) -> Option<ImageId> {
+        self.image_id
+    }
+
+    /// Returns the wire form, in which it is also stored. Of an image it says what the server knows,
+    /// whatever its sender has said.
+    pub(crate) fn into_wire(mut self, image: Option<Image>) -> MessageContent {
+        if let Some(Wire::Image(content)) = &mut self.wire.content {
+            content.image = image;
+        }
         self.wire
     }
 }
@@ -86,6 +105,20 @@ pub(crate) fn comment<'a>(field: &'static str, text: &'a str) -> Result<&'a str,
     Ok(text)
 }
 
+/// Returns the image that a content shows.
+fn shown(said: &Wire) -> Result<Option<ImageId>, CallError> {
+    let Wire::Image(content) = said else {
+        return Ok(None);
+    };
+    let name = "content.image.image.image_id";
+    let id = content
+        .image
+        .as_ref()
+        .map(|image| field(name, image.image_id.parse()));
+    id.unwrap_or_else(|| Err(CallError::field(name, "is required")))
+        .map(Some)
+}
+
 fn check(said: &Wire) -> Result<MessageKind, CallError> {
     match said {
         Wire::Text(text) => {
@@ -93,16 +126,6 @@ fn check(said: &Wire) -> Result<MessageKind, CallError> {
             Ok(MessageKind::Text)
         }
         Wire::Image(image) => {
-            if image
-                .image
-                .as_ref()
-                .is_none_or(|image| image.image_id.is_empty())
-            {
-                return Err(CallError::field(
-                    "content.image.image.image_id",
-                    "is required",
-                ));
-            }
             at_most("content.image.caption", &image.caption, MAX_CAPTION)?;
             Ok(MessageKind::Image)
         }

@@ -7,7 +7,9 @@ use rapport_proto::chat::v1 as chat;
 use crate::{
     app::ChatroomView,
     events,
-    model::{Body, Message},
+    image_files::Variant,
+    model::{Body, Image, Message},
+    rewriting::Format,
 };
 
 impl From<ChatroomView> for chat::Chatroom {
@@ -58,6 +60,34 @@ impl From<Message> for chat::Message {
             create_time: Some(timestamp(message.place.message_time)),
             erase_time,
         }
+    }
+}
+
+impl Image {
+    /// Returns the wire form of one of its files.
+    pub(crate) fn to_wire(&self, variant: Variant) -> chat::Image {
+        let measures = self.measures(variant);
+        let format = match measures.format {
+            Format::Jpeg => chat::ImageFormat::Jpeg,
+            Format::Png => chat::ImageFormat::Png,
+            Format::Webp => chat::ImageFormat::Webp,
+            Format::Gif => chat::ImageFormat::Gif,
+        };
+        chat::Image {
+            image_id: self.id.to_string(),
+            chatroom_id: self.chatroom_id.to_string(),
+            format: format.into(),
+            width_pixels: measures.width_pixels,
+            height_pixels: measures.height_pixels,
+            size_bytes: measures.size_bytes,
+            create_time: Some(timestamp(self.create_time)),
+        }
+    }
+}
+
+impl From<Image> for chat::Image {
+    fn from(image: Image) -> Self {
+        image.to_wire(Variant::Full)
     }
 }
 

@@ -12,6 +12,8 @@ use kit::{
 };
 use tonic::{Code, Status};
 
+use crate::rewriting::Unfit;
+
 /// The `ErrorInfo` domain of this service.
 pub(crate) const DOMAIN: &str = "chat.rapport";
 
@@ -102,6 +104,24 @@ pub enum ChatError {
     /// More waits for somebody who watches than may (SPEC 33).
     #[error("the stream is read too slowly: resume with the last position")]
     WatcherTooSlow,
+    /// The bytes are no image that may be kept (SPEC 31).
+    #[error("the image is no JPEG, PNG, WebP or GIF that may be kept")]
+    ImageRefused(#[source] Unfit),
+    /// The image is larger than may be.
+    #[error("the image has more than 10 MiB")]
+    ImageTooLarge,
+    /// An upload did not bring what its header announced, or paused for too long.
+    #[error("the upload is not the announced bytes")]
+    UploadIncomplete,
+    /// More images are being uploaded than may.
+    #[error("too many images are being uploaded")]
+    UploadsOverloaded {
+        /// When to try again.
+        retry_delay: Duration,
+    },
+    /// Where images are kept does not answer.
+    #[error("images are unavailable")]
+    ImagesUnavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// More messages wait to be stored than may.
     #[error("too many messages wait to be stored")]
     Overloaded {
@@ -169,7 +189,16 @@ impl ChatError {
             Self::WatcherTooSlow => {
                 Refusal::new(Code::ResourceExhausted, "WATCHER_TOO_SLOW", message)
             }
-            Self::Overloaded { retry_delay } => {
+            Self::ImageRefused(_) => Refusal::new(Code::InvalidArgument, "IMAGE_REFUSED", message),
+            Self::ImageTooLarge => Refusal::new(Code::InvalidArgument, "IMAGE_TOO_LARGE", message),
+            Self::UploadIncomplete => {
+                Refusal::new(Code::InvalidArgument, "UPLOAD_INCOMPLETE", message)
+            }
+            Self::ImagesUnavailable(error) => {
+                tracing::warn!(error = error.as_ref(), "images unavailable");
+                Refusal::new(Code::Unavailable, "IMAGES_UNAVAILABLE", message)
+            }
+            Self::UploadsOverloaded { retry_delay } | Self::Overloaded { retry_delay } => {
                 Refusal::new(Code::ResourceExhausted, "OVERLOADED", message)
                     .retry_after(*retry_delay)
             }
@@ -180,6 +209,21 @@ impl ChatError {
 impl From<StoreError> for ChatError {
     fn from(error: StoreError) -> Self {
         Self::Call(error.into())
+    }
+}
+
+impl From<Unfit> for ChatError {
+    fn from(unfit: Unfit) -> Self {
+        match unfit {
+            Unfit::TooLarge => Self::ImageTooLarge,
+            Unfit::Unreadable(_) | Unfit::Measures => Self::ImageRefused(unfit),
+        }
+    }
+}
+
+impl From<object_store::Error> for ChatError {
+    fn from(error: object_store::Error) -> Self {
+        Self::ImagesUnavailable(Box::new(error))
     }
 }
 
@@ -273,6 +317,21 @@ mod tests {
         let retry_delay = Duration::from_secs(1);
         let overloaded = Overloaded { retry_delay };
         check(overloaded, full, Reason::Overloaded);
+        let overloaded = UploadsOverloaded { retry_delay };
+        check(overloaded, full, Reason::Overloaded);
+        let unfit = ImageRefused(Unfit::Measures);
+        check(unfit, Code::InvalidArgument, Reason::ImageRefused);
+        check(ImageTooLarge, Code::InvalidArgument, Reason::ImageTooLarge);
+        check(
+            UploadIncomplete,
+            Code::InvalidArgument,
+            Reason::UploadIncomplete,
+        );
+        check(
+            ImagesUnavailable("cause".into()),
+            later,
+            Reason::ImagesUnavailable,
+        );
         check(Call(lost), later, Reason::DatabaseUnavailable);
     }
 }

@@ -1,6 +1,8 @@
 //! A world for tests: chat's database on one engine, two Brands, a clock that stands still, and
 //! facts of identity made up and applied as its events would be.
 
+pub(crate) mod pictures;
+
 use std::{future::Future, pin::pin, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -12,6 +14,7 @@ use futures_util::StreamExt;
 use kit::{
     access::Bearer,
     clock::Clock,
+    config::ImagesUrl,
     consistency::ConsistencyToken,
     convert::timestamp,
     db::Db,
@@ -33,11 +36,12 @@ use uuid::Uuid;
 
 use crate::{
     app::{
-        App, Appender, ArchivedFilter, Caller, ChatroomView, ErasePerson, ListChatrooms,
+        App, Appender, ArchivedFilter, Caller, ChatroomView, ErasePerson, Images, ListChatrooms,
         ListMessages, Live, MessageOrder, OpenDirect, Party, SendMessage, WINDOW_LENGTH,
     },
     content::Content,
     error::ChatError,
+    image_files::ImageFiles,
     model::Message,
     service,
 };
@@ -158,6 +162,7 @@ impl World {
             live: Live::open(&db, WINDOW_LENGTH).await.unwrap(),
             request_keys: RequestKeys::new(&EmailDigestKey::new(Key::random())),
             appender: Appender::new(&db),
+            images: Images::new(ImageFiles::open(&ImagesUrl::Memory).unwrap()),
             db,
             clock: clock.clone(),
             ids: Ids::new(clock.clone()),

@@ -3,6 +3,7 @@
 mod caller;
 mod chat_service;
 mod chatrooms;
+mod images;
 mod message_event_service;
 mod messages;
 mod persons;

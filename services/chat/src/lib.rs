@@ -17,11 +17,14 @@ mod convert;
 mod error;
 mod events;
 mod grpc;
+mod image_files;
 mod model;
+mod rewriting;
 mod service;
 mod store;
 
 #[cfg(test)]
 mod fixtures;
 
+pub use image_files::ImagesUnusable;
 pub use service::{Service, StartError, migrations};

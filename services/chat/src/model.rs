@@ -3,11 +3,16 @@
 use chrono::{DateTime, Utc};
 use domain::{
     chatroom::{ChatroomSummary, Recency},
-    id::{AccountId, ChatroomId, KeyId, MemberId, MessageId},
+    id::{AccountId, ChatroomId, ImageId, KeyId, MemberId, MessageId},
     message::{self, MessageKind, MessageOrigin, Place, Side},
 };
 use rapport_proto::chat::v1::MessageContent;
 use uuid::Uuid;
+
+use crate::{
+    image_files::Variant,
+    rewriting::{Format, Rendering},
+};
 
 /// A thread of one visitor account and one Member, in its present state.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +94,55 @@ pub enum Author {
     Member(MemberId),
     /// A service of the Brand that wrote as itself.
     Service(KeyId),
+}
+
+/// An image of a chatroom; its bytes are in files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Image {
+    /// Its id.
+    pub id: ImageId,
+    /// The chatroom that it was uploaded into.
+    pub chatroom_id: ChatroomId,
+    /// Who uploaded it.
+    pub uploader: Author,
+    /// When.
+    pub create_time: DateTime<Utc>,
+    /// The whole image.
+    pub full: Measures,
+    /// Its thumbnail.
+    pub thumbnail: Measures,
+}
+
+/// What a file of an image is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Measures {
+    pub format: Format,
+    pub width_pixels: i32,
+    pub height_pixels: i32,
+    pub size_bytes: i64,
+}
+
+impl Image {
+    /// Returns what one of its files is.
+    pub(crate) fn measures(&self, variant: Variant) -> Measures {
+        match variant {
+            Variant::Full => self.full,
+            Variant::Thumbnail => self.thumbnail,
+        }
+    }
+}
+
+impl Measures {
+    /// Returns what a rendering is; none of its numbers can be large.
+    pub(crate) fn of(rendering: &Rendering) -> Self {
+        let pixels = |side: u32| i32::try_from(side).unwrap_or(i32::MAX);
+        Self {
+            format: rendering.format,
+            width_pixels: pixels(rendering.width),
+            height_pixels: pixels(rendering.height),
+            size_bytes: i64::try_from(rendering.bytes.len()).unwrap_or(i64::MAX),
+        }
+    }
 }
 
 impl Author {

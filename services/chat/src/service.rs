@@ -32,9 +32,10 @@ use tokio::sync::Notify;
 use tonic::service::Routes;
 
 use crate::{
-    app::{App, Appender, Live, WINDOW_LENGTH, erase_person, follow_changes},
+    app::{App, Appender, Images, Live, WINDOW_LENGTH, erase_person, follow_changes, sweep_images},
     error::DOMAIN,
     grpc::{ChatGrpc, MessageEventGrpc},
+    image_files::{ImageFiles, ImagesUnusable},
     store::chatroom_changes::{self, Change},
 };
 
@@ -53,6 +54,9 @@ pub enum StartError {
     /// A peer's address is no URI, or the own address is taken.
     #[error("chat's server cannot start")]
     Server(#[from] ServerError),
+    /// Images cannot be kept where they should be.
+    #[error("chat's images cannot be kept")]
+    Images(#[from] ImagesUnusable),
     /// The suite's secret cannot be sent.
     #[error("chat cannot call the other services")]
     SuiteSecret(#[from] InvalidToken),
@@ -75,6 +79,7 @@ impl Service {
     /// [`StartError`] says what cannot be had.
     pub async fn build(config: ServiceConfig) -> Result<Server, StartError> {
         let db = Db::open(&config.database, migrations()).await?;
+        let files = ImageFiles::open(&config.images)?;
         let clock = config.clock;
         let channel = server::channel(&config.peers.identity)?;
         let credential = Bearer::new(&config.secrets.suite_secret)?;
@@ -124,6 +129,7 @@ impl Service {
             live,
             request_keys: RequestKeys::new(&config.secrets.email_digest_key),
             appender: Appender::new(&db),
+            images: Images::new(files),
             db,
             clock,
             ids,
@@ -132,6 +138,8 @@ impl Service {
         };
         let erasing = erase_person::run(app.clone(), wake, lifetime.shutdown.clone());
         lifetime.tasks.spawn(erasing);
+        let sweeping = sweep_images::run(app.clone(), lifetime.shutdown.clone());
+        lifetime.tasks.spawn(sweeping);
         let mut routes = Routes::builder();
         routes
             .add_service(ChatServiceServer::new(ChatGrpc(app)))

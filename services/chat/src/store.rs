@@ -7,6 +7,7 @@ pub(crate) mod account_erasures;
 pub(crate) mod appending;
 pub(crate) mod chatroom_changes;
 pub(crate) mod chatrooms;
+pub(crate) mod images;
 pub(crate) mod member_blocks;
 pub(crate) mod messages;
 pub(crate) mod moments;

@@ -91,6 +91,8 @@ uuid_ids! {
     ChatroomId;
     /// A message, by the id that its sender gave it (SPEC 29).
     MessageId;
+    /// An image that was uploaded into a chatroom.
+    ImageId;
     /// An event in a service's log.
     EventId;
     /// A write, by the id that its caller gave it (SPEC 61).

@@ -5,6 +5,7 @@
 //! usage error.
 
 mod development;
+mod images;
 
 use std::{
     fs,
@@ -19,6 +20,7 @@ use clap::{Args, ValueEnum};
 use secrecy::{ExposeSecret, SecretString};
 
 use self::development::DevelopmentSecrets;
+pub use self::images::{ImagesUrl, UnknownImagesUrl};
 use crate::{
     clock::Clock,
     db::DatabaseUrl,
@@ -112,6 +114,9 @@ pub struct SuiteArgs {
         hide_env_values = true
     )]
     pub attribution_database_url: Option<DatabaseUrl>,
+    /// Where chat keeps images: file:///FOLDER or s3://BUCKET/PREFIX [default: a folder in the data folder].
+    #[arg(long, global = true, env = "RAPPORT_IMAGES_URL")]
+    pub images_url: Option<ImagesUrl>,
     /// Key that encrypts secrets at rest, 32 bytes in base64url.
     #[arg(
         long,
@@ -235,6 +240,8 @@ pub struct ServiceConfig {
     pub listen: Listen,
     /// The service's own database.
     pub database: DatabaseUrl,
+    /// Where images are kept, if the service keeps any.
+    pub images: ImagesUrl,
     /// Where the peers are, as `http://HOST:PORT`.
     pub peers: Peers,
     /// The installation's secrets.
@@ -332,9 +339,11 @@ impl SuiteArgs {
             let file = format!("{}.sqlite3", name.as_str());
             DatabaseUrl::Sqlite(self.data_dir.join(file))
         };
+        let folder = || ImagesUrl::Folder(self.data_dir.join("images"));
         Ok(ServiceConfig {
             listen: Listen::At(listen),
             database: database.clone().unwrap_or_else(file),
+            images: self.images_url.clone().unwrap_or_else(folder),
             peers: Peers {
                 identity: peer("RAPPORT_IDENTITY_ADDR", &self.identity_addr)?,
                 chat: peer("RAPPORT_CHAT_ADDR", &self.chat_addr)?,
@@ -467,7 +476,11 @@ pub fn write_private(file: &Path, content: &[u8]) -> std::io::Result<()> {
 }
 
 /// Makes a folder, and those above it, that its owner alone can enter; one that exists stays as it is.
-pub(crate) fn create_private_folder(folder: &Path) -> std::io::Result<()> {
+///
+/// # Errors
+///
+/// When it cannot be made.
+pub fn create_private_folder(folder: &Path) -> std::io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]

@@ -9,7 +9,8 @@
 //! | Brand   | of one method, about one Brand, by strangers                | before anything is looked up    |
 //! | account | with one session, session token or API key, of one customer | before the transaction          |
 //!
-//! The last also holds those who have a credential, where a call makes or takes a code.
+//! The last also holds those who have a credential, where a call makes or takes a code, or uploads an
+//! image for a participant.
 //!
 //! A minute's calls may come at once; after that each waits for its turn (GCRA). A call that is refused
 //! counts for nothing, and one that the address is refused for does not count for the Brand.
@@ -73,8 +74,8 @@ pub struct LimitConfig {
         default_value_t = BRAND_PER_MINUTE
     )]
     pub brand_per_minute: u32,
-    /// Anonymous calls a minute with one session token or API key, or for one customer, and calls of
-    /// one caller that make or take a phygital code; 0 for no limit.
+    /// Anonymous calls a minute with one session token or API key, or for one customer, calls of one
+    /// caller that make or take a phygital code, and uploads of one participant; 0 for no limit.
     #[arg(
         long = "limit-account-per-minute",
         global = true,
@@ -147,6 +148,8 @@ pub enum Subject<'a> {
     Secret(&'a [u8; 32]),
     /// Of the caller of that name, as kind and id.
     Caller(&'a str),
+    /// Of this participant of chatrooms.
+    Participant(uuid::Uuid),
 }
 
 /// Where an anonymous call comes from, as the access layer found out.
@@ -248,6 +251,7 @@ impl Limits {
             Subject::Session(session_id) => ("session", session_id.as_bytes().as_slice()),
             Subject::Secret(digest) => ("secret", digest.as_slice()),
             Subject::Caller(name) => ("caller", name.as_bytes()),
+            Subject::Participant(id) => ("participant", id.as_bytes().as_slice()),
         };
         let parts = [kind.as_bytes(), brand_id.as_str().as_bytes(), id];
         self.0.account.check(&parts)

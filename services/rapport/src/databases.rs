@@ -6,7 +6,7 @@ use anyhow::Context;
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use kit::{
     clock::Clock,
-    config::{Peers, Secrets, ServiceConfig, ServiceName},
+    config::{ImagesUrl, Peers, Secrets, ServiceConfig, ServiceName},
     db::DatabaseUrl,
     limit::LimitConfig,
     server::Listen,
@@ -99,6 +99,7 @@ impl Databases {
         let service = |name: ServiceName| ServiceConfig {
             listen: Listen::anywhere(),
             database: self.url(name.as_str()),
+            images: ImagesUrl::Memory,
             peers: Peers::default(),
             secrets: secrets.clone(),
             clock: Clock::system(),

@@ -83,6 +83,8 @@ pub(super) struct Row {
     request: String,
     /// What a service says besides.
     service_request: String,
+    /// What follows for all.
+    rest: String,
 }
 
 impl Row {
@@ -119,9 +121,9 @@ impl Row {
     pub(super) fn request(&self, who: Who) -> String {
         match who {
             Who::ServiceWithScope | Who::ServiceWithoutScope => {
-                format!("{} {}", self.request, self.service_request)
+                format!("{} {} {}", self.request, self.service_request, self.rest)
             }
-            _ => self.request.clone(),
+            _ => format!("{} {}", self.request, self.rest),
         }
     }
 }
@@ -148,13 +150,15 @@ fn read(line: &str) -> Option<Row> {
         names => names.split(',').map(scope).collect(),
     };
     let request = request.join(" ");
-    let (request, service_request) = request.split_once('|').unwrap_or((&request, ""));
+    let mut parts = request.splitn(3, '|').map(str::to_owned);
+    let mut part = || parts.next().unwrap_or_default();
     Some(Row {
         method: columns[0].to_owned(),
         cells,
         scopes: scopes?,
         other_brand: columns[10].to_owned(),
-        request: request.to_owned(),
-        service_request: service_request.to_owned(),
+        request: part(),
+        service_request: part(),
+        rest: part(),
     })
 }

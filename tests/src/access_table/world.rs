@@ -222,6 +222,8 @@ async fn ids(
     let visitor = shop.welcome("Cem", None).await?;
     let chatroom = visitor.open_direct(&brand.member).await?;
     let message = visitor.caller.say(&chatroom, "Hello").await?;
+    let image = crate::images::gif();
+    let image = visitor.caller.upload_image(&chatroom, &image).await?;
     let kept = shop.welcome("Dan", None).await?;
     let signed_in = shop.sign_in("ann", None, Some(&visitor)).await?;
     let link = signed_in.outcome.link.context("a link was made")?;
@@ -267,9 +269,9 @@ async fn ids(
             "assertion_key",
             uuid(first(assertion_keys)?.assertion_key_id),
         ),
-        // Nothing is erased here, and no image uploaded.
+        // Nothing is erased here.
         ("erasure", uuid(request_id())),
-        ("image", uuid(request_id())),
+        ("image", uuid(image.image_id)),
         ("order", text("order-of-the-brand")),
         ("customer", text("ann")),
         ("session_token", text(&kept.session.session_token)),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kit::{
     clock::Clock,
-    config::{Peers, Secrets, ServiceConfig},
+    config::{ImagesUrl, Peers, Secrets, ServiceConfig},
     limit::LimitConfig,
     server::{Listen, channel},
     testing::{TestDatabase, TestEngine},
@@ -23,6 +23,7 @@ async fn it_starts_without_its_peers_and_lets_nobody_in_unknown() {
     let config = ServiceConfig {
         listen: Listen::anywhere(),
         database: database.url.clone(),
+        images: ImagesUrl::Memory,
         peers: Peers {
             identity: nobody.clone(),
             chat: nobody.clone(),

@@ -12,7 +12,7 @@
 //! | the chatroom's visitor is erased (SPEC 55)                       | account erased      |
 //! | its Member is deactivated                                        | Member deactivated  |
 //! | one side has blocked the other, and one of them writes (SPEC 30) | chatroom blocked    |
-//! | it shows an image that was not uploaded (SPEC 31)                | image not found     |
+//! | it shows an image that was not uploaded there (SPEC 31)          | image not found     |
 //! | otherwise                                                        | the new message     |
 //!
 //! A service that writes as itself stands on neither side, and no block is against it.
@@ -37,7 +37,7 @@ use super::{Caller, Party, SendMessage, seen};
 use crate::{
     error::ChatError,
     events,
-    model::{Body, Chatroom, Message},
+    model::{Body, Chatroom, Image, Message},
     store::appending::{self, Batch, Facts, Key, Question},
 };
 
@@ -72,12 +72,13 @@ impl Draft {
         Question {
             key: self.key(),
             message_id: self.command.message_id,
+            image_id: self.command.content.image_id(),
             needed: self.caller.needed.map(|needed| needed.account_id),
         }
     }
 
     /// Returns the message as it stands when it is the next one of `chatroom`.
-    fn message(&self, chatroom: &Chatroom) -> Message {
+    fn message(&self, chatroom: &Chatroom, image: Option<Image>) -> Message {
         let command = &self.command;
         Message {
             id: command.message_id,
@@ -86,7 +87,7 @@ impl Draft {
             author: self.caller.party.author(),
             kind: command.content.kind(),
             origin: command.origin,
-            body: Body::Kept(command.content.clone().into_wire()),
+            body: Body::Kept(command.content.clone().into_wire(image.map(Into::into))),
         }
     }
 
@@ -175,15 +176,14 @@ impl Desk {
             .get(&key)
             .filter(|room| seen::sees_through(links, draft.caller.party, room))
             .ok_or(ChatError::ChatroomNotFound { chatroom_id: key.1 })?;
-        let message = draft.message(chatroom);
+        let message = draft.message(chatroom, facts.image.clone());
         let place = (key, message.id);
         let first = self.sent.get(&place).or(facts.sent.as_ref());
         if let Some(first) = first {
             return repeated(first, &message).map(Appended::Message);
         }
         refuse_unwritable(chatroom, &facts, draft.caller.party)?;
-        if message.kind == MessageKind::Image {
-            // Until images can be uploaded there is none that a message could show.
+        if message.kind == MessageKind::Image && facts.image.is_none() {
             return Err(ChatError::ImageNotFound);
         }
         let chatroom = chatroom.clone().after(&message);

@@ -7,7 +7,8 @@
 //! 1. A message is written under the lock of its chatroom, by one who looks for the mark after he has
 //!    the lock. So he sees the mark, or has written before the chatroom was first locked here.
 //! 2. Each step locks a chatroom, clears some messages, of both sides, and counts them.
-//! 3. When a look at every chatroom has found nothing more, the account is complete.
+//! 3. The chatroom's images follow: their files, then their rows.
+//! 4. When a look at every chatroom has found nothing more, the account is complete.
 //!
 //! A crash leaves an account that is not complete, and [`run`] goes on with it. So does a database put
 //! back from an older copy: it reads identity's log again, and is marked and cleared again.
@@ -15,7 +16,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use domain::id::{AccountId, BrandId, ChatroomId, ErasureId};
+use domain::id::{AccountId, BrandId, ChatroomId, ErasureId, ImageId};
 use kit::{
     backoff::Backoff,
     convert::timestamp,
@@ -36,12 +37,14 @@ use crate::{
     store::{
         account_erasures,
         chatroom_changes::{self, Change},
-        chatrooms, messages,
+        chatrooms, images, messages,
     },
 };
 
 /// How many messages one transaction clears: few enough that a sender hardly waits for the chatroom.
 const STEP: i64 = 200;
+/// How many images one transaction deletes, after their files.
+const IMAGE_STEP: i64 = 20;
 /// How many steps one call takes before it answers that it is not complete.
 const STEPS_OF_A_CALL: usize = 50;
 /// How many accounts are looked for at a time.
@@ -128,6 +131,10 @@ impl App {
                     None => break,
                 }
             }
+            let account = (brand_id, account_id);
+            if !self.delete_images(account, chatroom_id, steps).await? {
+                return Ok(());
+            }
         }
         self.db.empty_log().await?;
         let input = (brand_id.clone(), account_id, self.clock.now());
@@ -138,6 +145,40 @@ impl App {
                 |c, (brand_id, account_id, now)| Box::pin(complete(c, brand_id, *account_id, *now)),
             )
             .await
+    }
+
+    /// Deletes the images of a chatroom, the files before the rows, so that a crash leaves rows by
+    /// which to go on; returns whether none is left. The chatroom has been locked since the account
+    /// was marked, so no more come.
+    async fn delete_images(
+        &self,
+        (brand_id, account_id): (&BrandId, AccountId),
+        chatroom_id: ChatroomId,
+        steps: &mut usize,
+    ) -> Result<bool, ChatError> {
+        loop {
+            let some = {
+                let mut connection = self.db.read().await?;
+                images::list_after(&mut connection, brand_id, chatroom_id, None, IMAGE_STEP).await?
+            };
+            if some.is_empty() {
+                return Ok(true);
+            }
+            let Some(left) = steps.checked_sub(1) else {
+                return Ok(false);
+            };
+            *steps = left;
+            let ids: Vec<ImageId> = some.iter().map(|image| image.id).collect();
+            for id in &ids {
+                self.images.files.delete(brand_id, *id).await?;
+            }
+            let input = (brand_id.clone(), account_id, ids);
+            self.db
+                .run_locked_tx("delete_images", input, |c, (brand_id, account_id, ids)| {
+                    Box::pin(delete(c, brand_id, *account_id, ids))
+                })
+                .await?;
+        }
     }
 
     async fn chatrooms_of(
@@ -260,6 +301,16 @@ async fn clear(connection: &mut Connection, step: &Step) -> Result<Option<u64>, 
     Ok(Some(last))
 }
 
+async fn delete(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    account_id: AccountId,
+    ids: &[ImageId],
+) -> Result<(), ChatError> {
+    let count = images::delete(connection, brand_id, ids).await?;
+    Ok(account_erasures::add_images(connection, brand_id, account_id, count).await?)
+}
+
 /// What the account's own calls would need to be repeated goes too; nobody is left to repeat one.
 async fn complete(
     connection: &mut Connection,
@@ -281,12 +332,12 @@ async fn answer(
     let complete = progress.iter().all(|one| one.complete_time.is_some());
     let last = progress.iter().filter_map(|one| one.complete_time).max();
     let messages = progress.iter().map(|one| one.message_count).sum();
+    let images = progress.iter().map(|one| one.image_count).sum();
     let response = chat::ErasePersonResponse {
         complete,
         complete_time: last.filter(|_| complete).map(timestamp),
         message_count: number(messages),
-        // No image can be uploaded yet.
-        image_count: 0,
+        image_count: number(images),
     };
     match request::keep(connection, &command.key, response.encode_to_vec(), now).await {
         Ok(()) => Ok(response),

@@ -7,13 +7,16 @@ use domain::{
     message::Side,
 };
 use kit::parts::Parts;
+use tokio_util::bytes::Bytes;
 
 use super::{App, ChatroomView, view};
 use crate::{
     error::ChatError,
-    model::Message,
+    image_files::Variant,
+    model::{Image, Message},
     store::{
         chatrooms::{self, WithLast},
+        images,
         messages::{self, Range},
     },
 };
@@ -29,11 +32,15 @@ pub(crate) enum Exported {
     /// A message of the chatroom before, of whichever side: what the Member said to him is part of
     /// his conversation.
     Message(Message),
+    /// An image of that chatroom, of whichever side.
+    Image(Image),
+    /// The next bytes of the image before.
+    Piece(Bytes),
 }
 
 impl App {
     /// Tells the chatrooms of `accounts`, each followed by its messages as the visitor's side sees
-    /// them, each thing once.
+    /// them and by its images, each thing once.
     ///
     /// Reads page by page and holds nothing between two pages. Chatrooms are told by account and
     /// id, which never change; of each as many messages as it had when it was told, so what is
@@ -54,6 +61,8 @@ impl App {
                 told = Some(chatroom.chatroom.id);
                 parts.send(Exported::Chatroom(chatroom.clone())).await;
                 self.export_messages(brand_id, &chatroom, parts).await?;
+                self.export_images(brand_id, chatroom.chatroom.id, parts)
+                    .await?;
             }
         }
         Ok(())
@@ -76,6 +85,36 @@ impl App {
         };
         let seen = view::view(&mut connection, brand_id, Side::Visitor, row).await?;
         Ok(Some(seen))
+    }
+
+    async fn export_images(
+        &self,
+        brand_id: &BrandId,
+        id: ChatroomId,
+        parts: &Parts<Exported>,
+    ) -> Result<(), ChatError> {
+        let mut told = None;
+        loop {
+            let page = {
+                let mut connection = self.db.read().await?;
+                images::list_after(&mut connection, brand_id, id, told, PAGE_SIZE).await?
+            };
+            if page.is_empty() {
+                return Ok(());
+            }
+            for image in page {
+                told = Some(image.id);
+                parts.send(Exported::Image(image.clone())).await;
+                let mut offset = 0;
+                while let Some(piece) = self
+                    .next_piece(brand_id, &image, Variant::Full, offset)
+                    .await?
+                {
+                    offset += piece.len() as u64;
+                    parts.send(Exported::Piece(piece)).await;
+                }
+            }
+        }
     }
 
     async fn export_messages(

@@ -7,6 +7,7 @@ mod choosing;
 mod consistency;
 mod erasing;
 mod exporting;
+mod imaging;
 mod paging;
 mod phygital;
 mod racing;

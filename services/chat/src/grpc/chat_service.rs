@@ -1,14 +1,10 @@
-//! `ChatService`, method by method. Those whose turn has not come say so.
+//! `ChatService`, method by method.
 
-use kit::{
-    access::{self, Principal},
-    error::CallError,
-};
+use kit::access::{self, Principal};
 use rapport_proto::chat::v1::{self as chat, chat_service_server::ChatService};
-use tokio_stream::Empty;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{chatrooms, messages, persons, phygital, watching};
+use super::{chatrooms, images, messages, persons, phygital, watching};
 use crate::{app::App, error::ChatError};
 
 /// Answers the methods of `ChatService`.
@@ -19,10 +15,6 @@ type Answer<T> = Result<Response<T>, Status>;
 fn parts<T>(request: Request<T>) -> Result<(Principal, T), ChatError> {
     let principal = access::principal(&request)?;
     Ok((principal, request.into_inner()))
-}
-
-fn unimplemented<T>(method: &'static str) -> Answer<T> {
-    Err(ChatError::from(CallError::Unimplemented { method }).into())
 }
 
 #[tonic::async_trait]
@@ -169,18 +161,24 @@ impl ChatService for ChatGrpc {
 
     async fn upload_image(
         &self,
-        _: Request<Streaming<chat::UploadImageRequest>>,
+        request: Request<Streaming<chat::UploadImageRequest>>,
     ) -> Answer<chat::UploadImageResponse> {
-        unimplemented("rapport.chat.v1.ChatService/UploadImage")
+        let (principal, parts) = parts(request)?;
+        Ok(Response::new(
+            images::upload(&self.0, &principal, parts).await?,
+        ))
     }
 
-    type DownloadImageStream = Empty<Result<chat::DownloadImageResponse, Status>>;
+    type DownloadImageStream = images::Download;
 
     async fn download_image(
         &self,
-        _: Request<chat::DownloadImageRequest>,
+        request: Request<chat::DownloadImageRequest>,
     ) -> Answer<Self::DownloadImageStream> {
-        unimplemented("rapport.chat.v1.ChatService/DownloadImage")
+        let (principal, request) = parts(request)?;
+        Ok(Response::new(
+            images::download(&self.0, &principal, request).await?,
+        ))
     }
 
     type WatchChatroomsStream = watching::Updates;

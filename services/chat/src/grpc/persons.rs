@@ -66,6 +66,8 @@ impl From<Exported> for Record {
         match one {
             Exported::Chatroom(view) => Self::Chatroom(view.into()),
             Exported::Message(message) => Self::Message(message.into()),
+            Exported::Image(image) => Self::Image(image.into()),
+            Exported::Piece(data) => Self::ImageChunk(chat::ImageChunk { data }),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use kit::{
     access::Bearer,
     clock::Clock,
-    config::{Peers, Secrets, ServiceConfig},
+    config::{ImagesUrl, Peers, Secrets, ServiceConfig},
     limit::LimitConfig,
     secret::{EmailDigestKey, Key, SealingKey},
     server::Listen,
@@ -27,6 +27,7 @@ fn config(database: &TestDatabase) -> ServiceConfig {
     ServiceConfig {
         listen: Listen::anywhere(),
         database: database.url.clone(),
+        images: ImagesUrl::Memory,
         peers: Peers {
             identity: NOBODY.to_owned(),
             ..Default::default()

@@ -16,9 +16,13 @@ use super::{from_column, schema::account_erasure, to_column};
 pub(crate) struct Progress {
     /// How many messages have been cleared.
     pub message_count: u64,
+    /// How many images have been deleted.
+    pub image_count: u64,
     /// When nothing was left.
     pub complete_time: Option<DateTime<Utc>>,
 }
+
+type ProgressRow = (i64, i64, Option<Sql<DateTime<Utc>>>);
 
 /// Begins the erasure of an account, if it has not begun.
 ///
@@ -78,19 +82,20 @@ pub(crate) async fn list_progress(
     accounts: &[AccountId],
 ) -> Result<Vec<Progress>, StoreError> {
     let accounts: Vec<Sql<AccountId>> = accounts.iter().copied().map(Sql).collect();
-    let rows: Vec<(i64, Option<Sql<DateTime<Utc>>>)> =
-        query!(connection, |c| account_erasure::table
-            .filter(account_erasure::brand_id.eq(Sql(brand_id)))
-            .filter(account_erasure::account_id.eq_any(&accounts))
-            .select((
-                account_erasure::message_count,
-                account_erasure::complete_time
-            ))
-            .load(c)
-            .await)?;
-    let progress = |(count, complete_time): (i64, Option<Sql<DateTime<Utc>>>)| {
+    let rows: Vec<ProgressRow> = query!(connection, |c| account_erasure::table
+        .filter(account_erasure::brand_id.eq(Sql(brand_id)))
+        .filter(account_erasure::account_id.eq_any(&accounts))
+        .select((
+            account_erasure::message_count,
+            account_erasure::image_count,
+            account_erasure::complete_time
+        ))
+        .load(c)
+        .await)?;
+    let progress = |(messages, images, complete_time): ProgressRow| {
         Ok(Progress {
-            message_count: from_column("account_erasure.message_count", count)?,
+            message_count: from_column("account_erasure.message_count", messages)?,
+            image_count: from_column("account_erasure.image_count", images)?,
             complete_time: complete_time.map(|time| time.0),
         })
     };
@@ -112,6 +117,26 @@ pub(crate) async fn add_messages(
         account_erasure::table.find((Sql(brand_id), Sql(account_id)))
     )
     .set(account_erasure::message_count.eq(account_erasure::message_count + to_column(count)))
+    .execute(c)
+    .await)?;
+    Ok(())
+}
+
+/// Counts images that have been deleted.
+///
+/// # Errors
+///
+/// What the database fails with.
+pub(crate) async fn add_images(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    account_id: AccountId,
+    count: u64,
+) -> Result<(), StoreError> {
+    query!(connection, |c| diesel::update(
+        account_erasure::table.find((Sql(brand_id), Sql(account_id)))
+    )
+    .set(account_erasure::image_count.eq(account_erasure::image_count + to_column(count)))
     .execute(c)
     .await)?;
     Ok(())

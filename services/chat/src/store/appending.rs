@@ -17,7 +17,7 @@ use diesel::{
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use domain::{
     block::AccountBlock,
-    id::{AccountId, BrandId, ChatroomId, MessageId},
+    id::{AccountId, BrandId, ChatroomId, ImageId, MessageId},
     message::{MessageKind, MessageOrigin, Side},
 };
 use futures_util::try_join;
@@ -32,11 +32,11 @@ use uuid::Uuid;
 
 use super::{
     chatroom_changes::{self, Change},
-    chatrooms,
+    chatrooms, images,
     member_blocks::{self, Blocks},
     messages, to_column,
 };
-use crate::model::{Body, Chatroom, Message};
+use crate::model::{Body, Chatroom, Image, Message};
 
 /// A chatroom within its Brand.
 pub(crate) type Key = (BrandId, ChatroomId);
@@ -48,8 +48,22 @@ pub(crate) struct Question {
     pub key: Key,
     /// The id that its sender gave it.
     pub message_id: MessageId,
+    /// The image that it shows.
+    pub image_id: Option<ImageId>,
     /// The account that must be known.
     pub needed: Option<AccountId>,
+}
+
+impl Question {
+    /// Returns what is asked where no message is written, only whether one could be.
+    pub(crate) fn of_chatroom(key: Key) -> Self {
+        Self {
+            key,
+            message_id: MessageId::new(Uuid::nil()),
+            image_id: None,
+            needed: None,
+        }
+    }
 }
 
 /// What is known about one message before it is written, as of when its chatroom was locked.
@@ -57,6 +71,8 @@ pub(crate) struct Question {
 pub(crate) struct Facts {
     /// The message that was sent under its id.
     pub sent: Option<Message>,
+    /// The image that it shows, if that was uploaded into its chatroom.
+    pub image: Option<Image>,
     /// Whether the chatroom's visitor is erased.
     pub is_visitor_erased: bool,
     /// Whether the chatroom's Member is deactivated.
@@ -133,6 +149,10 @@ async fn facts_of_one(
     if let Some(room) = room {
         let id = question.message_id;
         facts.sent = messages::find(connection, brand_id, *chatroom_id, id).await?;
+        if let Some(id) = question.image_id {
+            let image = images::find(connection, brand_id, id).await?;
+            facts.image = image.filter(|image| image.chatroom_id == *chatroom_id);
+        }
         let account = accounts::find(connection, brand_id, room.account_id).await?;
         facts.is_visitor_erased =
             account.is_some_and(|account| account.state == AccountState::Erased);
@@ -155,13 +175,21 @@ type LockedColumns = (DbText, chatrooms::Columns);
 #[derive(Queryable)]
 struct FactsRow {
     sent: Option<messages::Row>,
+    image: Option<images::Row>,
     is_visitor_erased: bool,
     is_member_deactivated: bool,
     is_account_known: bool,
     link_revision: i64,
 }
 
-type FactsColumns = (messages::OptionalColumns, Bool, Bool, Bool, BigInt);
+type FactsColumns = (
+    messages::OptionalColumns,
+    images::OptionalColumns,
+    Bool,
+    Bool,
+    Bool,
+    BigInt,
+);
 
 impl TryFrom<FactsRow> for Facts {
     type Error = StoreError;
@@ -169,6 +197,7 @@ impl TryFrom<FactsRow> for Facts {
     fn try_from(row: FactsRow) -> Result<Self, StoreError> {
         Ok(Self {
             sent: row.sent.map(Message::try_from).transpose()?,
+            image: row.image.map(Image::from),
             is_visitor_erased: row.is_visitor_erased,
             is_member_deactivated: row.is_member_deactivated,
             blocks: Vec::new(),
@@ -239,6 +268,10 @@ fn asking(questions: &[Question]) -> PgText<'static, FactsColumns> {
         .iter()
         .map(|question| Sql(question.message_id))
         .collect();
+    let images: Vec<_> = questions
+        .iter()
+        .map(|question| question.image_id.map(Sql))
+        .collect();
     let needed: Vec<_> = questions
         .iter()
         .map(|question| question.needed.map(Sql))
@@ -246,12 +279,17 @@ fn asking(questions: &[Question]) -> PgText<'static, FactsColumns> {
     PgText::new(
         "SELECT m.chatroom_id, m.sequence, m.message_id, m.message_time, m.side, m.author_id, \
          m.kind, m.origin, m.content, m.erase_time, \
+         i.image_id, i.chatroom_id, i.side, i.uploader_id, i.create_time, \
+         i.format, i.width_pixels, i.height_pixels, i.size_bytes, i.thumbnail_format, \
+         i.thumbnail_width_pixels, i.thumbnail_height_pixels, i.thumbnail_size_bytes, \
          coalesce(v.state = ?, false), coalesce(a.state = ?, false), \
          n.account_id IS NOT NULL, coalesce(p.link_revision, 0) \
-         FROM unnest(?, ?, ?, ?) WITH ORDINALITY \
-         AS q (brand_id, chatroom_id, message_id, needed_id, number) \
+         FROM unnest(?, ?, ?, ?, ?) WITH ORDINALITY \
+         AS q (brand_id, chatroom_id, message_id, image_id, needed_id, number) \
          LEFT JOIN message m ON m.brand_id = q.brand_id AND m.chatroom_id = q.chatroom_id \
          AND m.message_id = q.message_id \
+         LEFT JOIN image i ON i.brand_id = q.brand_id AND i.image_id = q.image_id \
+         AND i.chatroom_id = q.chatroom_id \
          LEFT JOIN chatroom c ON c.brand_id = q.brand_id AND c.chatroom_id = q.chatroom_id \
          LEFT JOIN account v ON v.brand_id = c.brand_id AND v.account_id = c.account_id \
          LEFT JOIN member a ON a.brand_id = c.brand_id AND a.member_id = c.member_id \
@@ -264,6 +302,7 @@ fn asking(questions: &[Question]) -> PgText<'static, FactsColumns> {
     .bind::<Array<DbText>, _>(brand_ids)
     .bind::<Array<DbUuid>, _>(chatroom_ids)
     .bind::<Array<DbUuid>, _>(ids)
+    .bind::<Array<Nullable<DbUuid>>, _>(images)
     .bind::<Array<Nullable<DbUuid>>, _>(needed)
 }
 

@@ -55,6 +55,7 @@ diesel::table! {
         account_id -> DbUuid,
         erasure_id -> DbUuid,
         message_count -> BigInt,
+        image_count -> BigInt,
         create_time -> DbTime,
         complete_time -> Nullable<DbTime>,
     }
@@ -100,6 +101,28 @@ diesel::table! {
         create_time -> DbTime,
         expire_time -> DbTime,
         redeem_time -> Nullable<DbTime>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::{BigInt, Integer};
+    use kit::db::{DbText, DbTime, DbUuid};
+
+    image (brand_id, image_id) {
+        brand_id -> DbText,
+        image_id -> DbUuid,
+        chatroom_id -> DbUuid,
+        side -> DbText,
+        uploader_id -> DbUuid,
+        create_time -> DbTime,
+        format -> DbText,
+        width_pixels -> Integer,
+        height_pixels -> Integer,
+        size_bytes -> BigInt,
+        thumbnail_format -> DbText,
+        thumbnail_width_pixels -> Integer,
+        thumbnail_height_pixels -> Integer,
+        thumbnail_size_bytes -> BigInt,
     }
 }
 

@@ -49,7 +49,7 @@ fn next(chatroom: &Chatroom, second: i64) -> Message {
         author: Author::Account(chatroom.account_id),
         kind: MessageKind::Text,
         origin: MessageOrigin::Written,
-        body: Body::Kept(text("hello").into_wire()),
+        body: Body::Kept(text("hello").into_wire(None)),
     }
 }
 

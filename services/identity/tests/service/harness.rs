@@ -7,7 +7,7 @@ use hmac::{Hmac, Mac};
 use identity::Service;
 use kit::{
     clock::Clock,
-    config::{Peers, Secrets, ServiceConfig},
+    config::{ImagesUrl, Peers, Secrets, ServiceConfig},
     db::DatabaseUrl,
     limit::LimitConfig,
     secret::{EmailDigestKey, Key, SealingKey},
@@ -48,6 +48,7 @@ pub(crate) fn config(database: &DatabaseUrl, secrets: Secrets) -> ServiceConfig 
     ServiceConfig {
         listen: Listen::anywhere(),
         database: database.clone(),
+        images: ImagesUrl::Memory,
         // Nobody listens on port 1.
         peers: Peers {
             identity: NOBODY.to_owned(),

@@ -1,11 +1,14 @@
 //! What visitors and Members do in chatrooms.
 
 use anyhow::Context;
+use futures_util::stream;
 use rapport_proto::chat::v1::{
-    Chatroom, ListChatroomsRequest, ListMessagesRequest, Message, MessageContent,
-    OpenDirectChatroomRequest, SendMessageRequest, TextContent, message_content::Content,
+    Chatroom, DownloadImageRequest, Image, ImageChunk, ImageVariant, ListChatroomsRequest,
+    ListMessagesRequest, Message, MessageContent, OpenDirectChatroomRequest, SendMessageRequest,
+    TextContent, UploadImageHeader, UploadImageRequest, download_image_response,
+    message_content::Content, upload_image_request::Part,
 };
-use tonic::Code;
+use tonic::{Code, Status};
 
 use super::{
     Caller, request_id,
@@ -61,6 +64,77 @@ impl Caller {
             .into_inner()
             .message
             .context("the answer holds the message")
+    }
+
+    /// Uploads an image in two chunks.
+    ///
+    /// # Errors
+    ///
+    /// When the call is refused.
+    pub async fn upload_image(&self, chatroom: &Chatroom, bytes: &[u8]) -> Result<Image, Status> {
+        let header = UploadImageHeader {
+            chatroom_id: chatroom.chatroom_id.clone(),
+            size_bytes: bytes.len() as i64,
+            acting_for: None,
+            request_id: request_id(),
+        };
+        let (first, second) = bytes.split_at(bytes.len() / 2);
+        let chunk = |part: &[u8]| {
+            Part::Chunk(ImageChunk {
+                data: part.to_vec().into(),
+            })
+        };
+        self.upload_parts([Part::Header(header), chunk(first), chunk(second)])
+            .await
+    }
+
+    /// Uploads what may be no image.
+    ///
+    /// # Errors
+    ///
+    /// When the call is refused.
+    pub async fn upload_parts(
+        &self,
+        parts: impl IntoIterator<Item = Part, IntoIter: Send + 'static>,
+    ) -> Result<Image, Status> {
+        let request = |part| UploadImageRequest { part: Some(part) };
+        let requests = stream::iter(parts.into_iter().map(request));
+        let response = self.chat.clone().upload_image(requests).await?;
+        let image = response.into_inner().image;
+        image.ok_or_else(|| Status::internal("the answer holds no image"))
+    }
+
+    /// Returns what a rendering of an image is, and its bytes.
+    ///
+    /// # Errors
+    ///
+    /// When the call is refused, or its answer ends with an error.
+    pub async fn download_image(
+        &self,
+        image_id: &str,
+        variant: ImageVariant,
+    ) -> Result<(Image, Vec<u8>), Status> {
+        let request = DownloadImageRequest {
+            image_id: image_id.to_owned(),
+            variant: variant.into(),
+            ..Default::default()
+        };
+        let mut parts = self
+            .chat
+            .clone()
+            .download_image(request)
+            .await?
+            .into_inner();
+        let (mut header, mut bytes) = (None, Vec::new());
+        while let Some(response) = parts.message().await? {
+            match response.part {
+                Some(download_image_response::Part::Header(image)) => header = Some(image),
+                Some(download_image_response::Part::Chunk(chunk)) => bytes.extend(chunk.data),
+                None => {}
+            }
+        }
+        let header = header.ok_or_else(|| Status::internal("the answer holds no header"))?;
+        Ok((header, bytes))
     }
 
     /// Returns the caller's chatrooms, newest message first.

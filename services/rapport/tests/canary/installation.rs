@@ -89,6 +89,17 @@ impl Installation {
         SERVICES.into_iter().enumerate().map(content).collect()
     }
 
+    /// Returns the bytes of all images, one after the other.
+    pub(crate) fn images(&self) -> anyhow::Result<Vec<u8>> {
+        let mut content = Vec::new();
+        for brand in fs::read_dir(self.folder.path().join("data/images"))? {
+            for file in fs::read_dir(brand?.path())? {
+                content.extend(fs::read(file?.path())?);
+            }
+        }
+        Ok(content)
+    }
+
     fn files_of(&self, service: &str) -> anyhow::Result<Vec<u8>> {
         let mut content = Vec::new();
         for entry in fs::read_dir(self.folder.path().join("data"))? {

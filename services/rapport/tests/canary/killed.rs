@@ -14,7 +14,7 @@ use rapport_proto::{
 };
 
 use crate::{
-    in_databases,
+    in_stores,
     installation::{Engine, Installation},
     search::{Canaries, Place},
     wait_until_complete,
@@ -59,7 +59,7 @@ async fn check(engine: Engine) -> anyhow::Result<()> {
     let erasure = answer.into_inner().erasure.context("the answer holds it")?;
     while !is_first_cleared(&member, &chatroom.chatroom_id).await? {}
     suite.kill();
-    let left = |suite: &Installation| anyhow::Ok(in_databases(suite, &canaries)?[1].1.clone());
+    let left = |suite: &Installation| anyhow::Ok(in_stores(suite, &canaries)?[1].1.clone());
     // Else the kill came too late to show anything.
     assert_eq!(left(&suite)?, BTreeSet::from(["text"]));
 

@@ -48,8 +48,10 @@ async fn check(engine: Engine) -> anyhow::Result<()> {
         ),
         ("chat", canaries.names(&[Place::Chat])),
         ("attribution", BTreeSet::new()),
+        ("images", BTreeSet::new()),
     ];
-    assert_eq!(in_databases(&suite, &canaries)?, expected); // SPEC 53, and that the search finds
+    assert_eq!(in_stores(&suite, &canaries)?, expected); // SPEC 31, 53, and that the search finds
+    assert!(contains(&suite.images()?, "GIF89a"));
 
     let refused = canaries.hatch("what was refused", Place::Nowhere);
     let answers = refusals::provoke(&suite, &story, &refused).await?;
@@ -62,8 +64,10 @@ async fn check(engine: Engine) -> anyhow::Result<()> {
         ("identity", canaries.names(&[Place::IdentityForGood])),
         ("chat", BTreeSet::new()),
         ("attribution", BTreeSet::new()),
+        ("images", BTreeSet::new()),
     ];
-    assert_eq!(in_databases(&suite, &canaries)?, expected); // SPEC 55
+    assert_eq!(in_stores(&suite, &canaries)?, expected); // SPEC 55
+    assert_eq!(suite.images()?, b"");
     let events = self::events(&story).await?;
     assert_eq!(canaries.found_in(&events), BTreeSet::new()); // SPEC 53
 
@@ -98,14 +102,15 @@ async fn wait_until_complete(service: &Caller, erasure_id: &str) -> anyhow::Resu
     .await
 }
 
-/// Returns which canaries each service's database holds.
-fn in_databases(
+/// Returns which canaries each service's database holds, and the images.
+fn in_stores(
     suite: &Installation,
     canaries: &Canaries,
 ) -> anyhow::Result<Vec<(&'static str, BTreeSet<&'static str>)>> {
     let contents = suite.databases()?.into_iter();
     let found = contents.map(|(service, content)| (service, canaries.found_in(&content)));
-    Ok(found.collect())
+    let images = ("images", canaries.found_in(&suite.images()?));
+    Ok(found.chain([images]).collect())
 }
 
 fn contains(text: &[u8], part: &str) -> bool {

@@ -1,17 +1,18 @@
 //! A person in whose every field a canary sits, as the Brand, he and a Member give it.
 
 use anyhow::Context;
+use base64::{Engine, prelude::BASE64_STANDARD};
 use hmac::{Hmac, Mac};
 use kit::clock::Clock;
 use rapport::client::{
-    request_id,
+    Caller, request_id,
     shop::{Shop, ShopMember, Visitor, WIDGET_POLICY},
 };
 use rapport_proto::{
     attribution::v1::{Buyer, Money, OrderReport, RecordOrderRequest},
     chat::v1::{
-        EmailContent, MessageContent, NoticeContent, ProductContent, SendMessageRequest,
-        TextContent, VideoContent, message_content::Content,
+        EmailContent, ImageContent, MessageContent, NoticeContent, ProductContent,
+        SendMessageRequest, TextContent, VideoContent, message_content::Content,
     },
     identity::v1::{
         ListLinksRequest, MergePolicyPreset, RefreshSessionRequest, RevokeLinkRequest, Session,
@@ -100,7 +101,8 @@ async fn converse(
     shop: &Shop,
     canaries: &mut Canaries,
 ) -> anyhow::Result<String> {
-    let id = visitor.open_direct(member).await?.chatroom_id;
+    let chatroom = visitor.open_direct(member).await?;
+    let id = chatroom.chatroom_id.clone();
     let mut text = |name| canaries.hatch(name, Place::Chat);
     let uri = |text: String| format!("https://shop.example/{text}");
     let by_visitor = [Content::Text(TextContent {
@@ -135,18 +137,46 @@ async fn converse(
         (&shop.service, by_service.as_slice()),
     ] {
         for content in contents {
-            let request = SendMessageRequest {
-                chatroom_id: id.clone(),
-                message_id: request_id(),
-                content: Some(MessageContent {
-                    content: Some(content.clone()),
-                }),
-                ..Default::default()
-            };
-            caller.chat.clone().send_message(request).await?;
+            send(caller, &id, content.clone()).await?;
         }
     }
+    let comment = canaries.hatch("comment in an image", Place::Nowhere);
+    let behind = canaries.hatch("text behind an image", Place::Nowhere);
+    let picture = picture(&comment, &behind)?;
+    let image = visitor.caller.upload_image(&chatroom, &picture).await?;
+    let caption = canaries.hatch("image's caption", Place::Chat);
+    let content = Content::Image(ImageContent {
+        image: Some(image),
+        caption,
+    });
+    send(&visitor.caller, &id, content).await?;
+    member.caller.upload_image(&chatroom, &picture).await?;
     Ok(id)
+}
+
+/// A GIF of one pixel, with a comment, and with something behind it.
+fn picture(comment: &str, behind: &str) -> anyhow::Result<Vec<u8>> {
+    let mut gif =
+        BASE64_STANDARD.decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")?;
+    let end = gif.pop().context("a GIF has an end")?;
+    gif.extend([0x21, 0xfe, u8::try_from(comment.len())?]);
+    gif.extend(comment.bytes());
+    gif.extend([0, end]);
+    gif.extend(behind.bytes());
+    Ok(gif)
+}
+
+async fn send(caller: &Caller, chatroom_id: &str, content: Content) -> anyhow::Result<()> {
+    let request = SendMessageRequest {
+        chatroom_id: chatroom_id.to_owned(),
+        message_id: request_id(),
+        content: Some(MessageContent {
+            content: Some(content),
+        }),
+        ..Default::default()
+    };
+    caller.chat.clone().send_message(request).await?;
+    Ok(())
 }
 
 /// Signs him in on a browser that is not his, and takes that back.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use domain::id::{AccountId, ChatroomId};
+use domain::id::{AccountId, ChatroomId, ImageId};
 use futures_util::{StreamExt, TryStreamExt};
 use kit::parts;
 use rapport_proto::event::v1::LinkScope;
@@ -10,8 +10,8 @@ use rapport_proto::event::v1::LinkScope;
 use crate::{
     app::Exported,
     error::DOMAIN,
-    fixtures::{World, account, brand, on_both_engines},
-    model::Body,
+    fixtures::{World, account, brand, on_both_engines, pictures},
+    model::{Body, Image},
 };
 
 /// What was told, in short: a chatroom, or a message by its sequence.
@@ -19,6 +19,8 @@ use crate::{
 enum Told {
     Chatroom(ChatroomId, AccountId),
     Message(u64),
+    Image(ImageId),
+    Piece(usize),
 }
 
 fn in_short(one: &Exported) -> Told {
@@ -31,6 +33,8 @@ fn in_short(one: &Exported) -> Told {
             assert!(matches!(message.body, Body::Kept(_)));
             Told::Message(message.place.sequence)
         }
+        Exported::Image(image) => Told::Image(image.id),
+        Exported::Piece(bytes) => Told::Piece(bytes.len()),
     }
 }
 
@@ -74,6 +78,34 @@ async fn each_chatroom_and_message_of_both_sides_is_told_once() {
 
         let elsewhere = export(&world, "another-brand", &person).await;
         assert_eq!(elsewhere, []); // SPEC 1
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_images_of_both_sides_are_told_with_their_bytes() {
+    on_both_engines(async |world: World| {
+        let (visitor, answering) = (world.temporary(1).await, world.member(1).await);
+        let id = world.room(&visitor, 1).await;
+        let noise = pictures::noise(400, 400);
+        let large = pictures::encoded(&noise.into(), image::ImageFormat::Png);
+        let first = world.upload(&visitor, id, large).await.unwrap();
+        let small = pictures::png_with_text();
+        let second = world.upload(&answering, id, small).await.unwrap();
+
+        let told = export(&world, world.brand_id.as_str(), &[account(1)]).await;
+        let size = |image: &Image| usize::try_from(image.full.size_bytes).unwrap();
+        let chunk = 256 * 1_024;
+        assert!(size(&first) > chunk && size(&first) < 2 * chunk);
+        let expected = [
+            Told::Chatroom(id, account(1)),
+            Told::Image(first.id),
+            Told::Piece(chunk),
+            Told::Piece(size(&first) - chunk),
+            Told::Image(second.id),
+            Told::Piece(size(&second)),
+        ];
+        assert_eq!(told, expected); // SPEC 56
     })
     .await;
 }

@@ -231,7 +231,7 @@ async fn write_late(connection: &mut Connection, late: &Late) -> Result<(), Stor
         author: Author::Member(room.member_id),
         kind: MessageKind::Text,
         origin: MessageOrigin::Written,
-        body: Body::Kept(text("late").into_wire()),
+        body: Body::Kept(text("late").into_wire(None)),
     };
     let room = room.after(&message);
     let batch = Batch {
