@@ -12,11 +12,11 @@
 
 mod feed;
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, str::FromStr, sync::LazyLock, time::Duration};
 
 use chrono::{DateTime, Utc};
 use diesel::{
-    ExpressionMethods, OptionalExtension, QueryableByName,
+    ExpressionMethods, OptionalExtension, Queryable, QueryableByName,
     sql_types::{Array, Binary},
 };
 use diesel_async::RunQueryDsl;
@@ -113,7 +113,7 @@ struct NewRow {
     event: Vec<u8>,
 }
 
-#[derive(QueryableByName)]
+#[derive(Queryable, QueryableByName)]
 struct Row {
     #[diesel(sql_type = diesel::sql_types::Text)]
     incarnation: String,
@@ -340,6 +340,15 @@ pub async fn incarnation(connection: &mut Connection) -> Result<String, StoreErr
     Ok(name.name)
 }
 
+static POSTGRES_AFTER: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT {POSTGRES_INCARNATION}, transaction_id::text::bigint, row_number, event \
+         FROM event_log WHERE (transaction_id, row_number) > (?::xid8, ?) \
+         AND transaction_id < pg_snapshot_xmin(pg_current_snapshot()) \
+         ORDER BY transaction_id, row_number LIMIT {BATCH_LENGTH}"
+    )
+});
+
 async fn read_after(
     connection: &mut Connection,
     position: &Position,
@@ -347,19 +356,11 @@ async fn read_after(
     use diesel::sql_types::{BigInt, Text};
     let rows = match connection {
         Connection::Postgres(c) => {
-            diesel::sql_query(format!(
-                "SELECT {POSTGRES_INCARNATION} AS incarnation, \
-                 transaction_id::text::bigint AS transaction, row_number, event \
-                 FROM event_log \
-                 WHERE (transaction_id, row_number) > ($1::xid8, $2) \
-                 AND transaction_id < pg_snapshot_xmin(pg_current_snapshot()) \
-                 ORDER BY transaction_id, row_number LIMIT $3",
-            ))
-            .bind::<Text, _>(position.transaction.max(0).to_string())
-            .bind::<BigInt, _>(position.row)
-            .bind::<BigInt, _>(BATCH_LENGTH)
-            .load(c)
-            .await?
+            PgText::<(Text, BigInt, BigInt, Binary)>::new(&POSTGRES_AFTER)
+                .bind::<Text, _>(position.transaction.max(0).to_string())
+                .bind::<BigInt, _>(position.row)
+                .load(c)
+                .await?
         }
         Connection::Sqlite(c) => {
             diesel::sql_query(format!(
