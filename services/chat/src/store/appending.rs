@@ -234,11 +234,12 @@ async fn lock_many(
     Ok((locked, with_blocks(facts?, questions, &blocks)))
 }
 
-/// Lets this transaction look up rows by index alone. A connection keeps a statement's plan, and one
-/// that was made while a table was empty would read all of it for each batch once it is large.
+/// Has this transaction's statements planned once per connection, and so that they look up rows by index
+/// alone: to plan them for each batch would take longer than to run them, and a plan that was made
+/// while a table was empty must serve when it is large.
 fn planning() -> PgText<'static> {
     PgText::new(
-        "SELECT set_config('enable_seqscan', 'off', true), \
+        "SELECT set_config('plan_cache_mode', 'force_generic_plan', true), \
          set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)",
     )
 }
