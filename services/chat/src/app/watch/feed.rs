@@ -29,7 +29,7 @@ const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(10);
 /// The watchers are told in turns, so many in an interval.
 const SLOTS: u32 = 100;
 const RETRY: Duration = Duration::from_millis(100);
-/// How often rows that nobody remembers are deleted, and how many in one transaction.
+/// How often all rows that nobody remembers are deleted, and how many in one transaction.
 const FORGET_INTERVAL: Duration = Duration::from_secs(10);
 const FORGET_LENGTH: i64 = 1_000;
 
@@ -154,15 +154,23 @@ async fn tell_wide(live: &Live, db: &Db, run: &[Row]) -> Failures {
 async fn forget(live: &Live, db: &Db) {
     loop {
         tokio::time::sleep(FORGET_INTERVAL).await;
-        let input = (live.floor(), FORGET_LENGTH);
-        let deleted = db.run_locked_tx("forget_changes", input, |connection, (floor, limit)| {
-            Box::pin(chatroom_changes::delete_before(connection, *floor, *limit))
-        });
-        if let Err(error) = deleted.await {
+        if let Err(error) = forget_now(live, db).await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "old changes of chatrooms cannot be deleted"
             );
+        }
+    }
+}
+
+async fn forget_now(live: &Live, db: &Db) -> Result<(), StoreError> {
+    loop {
+        let input = (live.floor(), FORGET_LENGTH);
+        let deleted = db.run_locked_tx("forget_changes", input, |connection, (floor, limit)| {
+            Box::pin(chatroom_changes::delete_before(connection, *floor, *limit))
+        });
+        if deleted.await? < usize::try_from(FORGET_LENGTH).unwrap_or(usize::MAX) {
+            return Ok(());
         }
     }
 }
