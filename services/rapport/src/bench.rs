@@ -5,6 +5,7 @@
 //! which machine, database and build that was. The services run in this process as `rapport` runs
 //! them, and are called over sockets.
 
+mod chat;
 mod cluster;
 mod floor;
 mod latencies;
@@ -32,6 +33,12 @@ pub enum Benchmark {
     /// Sign-in with a link, then the first ListChatrooms and OpenDirectChatroom: for a temporary account
     /// with 10 messages and one with many, and how many sign-ins a second there can be.
     SignIn(SignInArgs),
+    /// Messages a second and how long one takes, beside the empty call and pgbench; and whether listing
+    /// messages and chatrooms depends on how many there are.
+    Chat(ChatArgs),
+    /// The watchers of `chat`, which starts them.
+    #[command(hide = true)]
+    Watchers,
 }
 
 /// What every benchmark is told.
@@ -43,9 +50,6 @@ pub struct CommonArgs {
     /// How many seconds each measured slice lasts; a run has some ten of them.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=3600))]
     seconds: u32,
-    /// How many messages the long history has.
-    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(10..=10_000_000))]
-    rows: u32,
     /// postgres://…/DATABASE, a server to make the databases on and drop them afterwards (a password in
     /// it is among pgbench's arguments, which others on this machine can read), or sqlite, files in the
     /// temporary folder [default: a private PostgreSQL in the temporary folder, with fsync]
@@ -61,12 +65,34 @@ pub struct CommonArgs {
 pub struct SignInArgs {
     #[command(flatten)]
     common: CommonArgs,
+    /// How many messages the long history has.
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(10..=10_000_000))]
+    rows: u32,
     /// How many temporary accounts of either size are signed in, in alternation; medians are compared.
     #[arg(long, default_value_t = 21, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
     /// How many sign in at once, and pgbench's clients [default: the best of 4, 8, 16 and 32 for each].
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=200))]
     callers: Option<u16>,
+}
+
+/// What the benchmark of chat is told.
+#[derive(Args)]
+pub struct ChatArgs {
+    #[command(flatten)]
+    common: CommonArgs,
+    /// How many messages the large database has, a hundred in each chatroom.
+    #[arg(long, default_value_t = 10_000_000, value_parser = clap::value_parser!(u32).range(1_000..=100_000_000))]
+    rows: u32,
+    /// How many send at once, and pgbench's clients [default: the best of 32 to 256, and of 8 to 128].
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
+    callers: Option<u16>,
+    /// How many watch their chatrooms at once, each on a stream of his own.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u16).range(1..=50_000))]
+    streams: u16,
+    /// What the random choice of chatrooms begins with: the same seed chooses the same.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
 }
 
 /// What the suite runs on, where it is not a private PostgreSQL.
@@ -99,13 +125,24 @@ impl FromStr for Engine {
 /// When PostgreSQL's programs are missing, a call is refused or answers what it must not, or when it
 /// is stopped.
 pub async fn run(benchmark: &Benchmark, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
-    let Benchmark::SignIn(args) = benchmark;
-    let report = Report::new(args.common.json);
+    let common = match benchmark {
+        Benchmark::SignIn(args) => &args.common,
+        Benchmark::Chat(args) => &args.common,
+        Benchmark::Watchers => return chat::watchers::watch().await,
+    };
+    let report = Report::new(common.json);
     machine::describe(&report)?;
-    let programs = Programs::find(args.common.postgres_bin.as_deref())?;
-    let stage = Stage::set(args.common.database_url.as_ref(), programs).await?;
+    let programs = Programs::find(common.postgres_bin.as_deref())?;
+    let stage = Stage::set(common.database_url.as_ref(), programs).await?;
+    let measuring = async {
+        match benchmark {
+            Benchmark::SignIn(args) => Box::pin(sign_in::measure(&stage, args, &report)).await,
+            Benchmark::Chat(args) => Box::pin(chat::measure(&stage, args, &report)).await,
+            Benchmark::Watchers => Ok(()),
+        }
+    };
     let measured = tokio::select! {
-        measured = sign_in::measure(&stage, args, &report) => measured,
+        measured = measuring => measured,
         () = stop => Err(anyhow::anyhow!("the benchmark was stopped")),
     };
     stage.clear().await?;

@@ -26,6 +26,7 @@ use rapport_proto::{
 };
 use sha2::Sha256;
 use tonic::{service::interceptor::InterceptedService, transport::Channel};
+use tonic_health::pb::health_client::HealthClient;
 use uuid::Uuid;
 
 /// How long a story waits for what one service learns from another.
@@ -85,6 +86,11 @@ impl Channels {
     /// Returns the client of those who have no credential.
     pub fn anonymous(&self) -> SessionServiceClient<Channel> {
         SessionServiceClient::new(self.identity.clone())
+    }
+
+    /// Returns the client that asks chat whether it serves.
+    pub fn chat_health(&self) -> HealthClient<Channel> {
+        HealthClient::new(self.chat.clone())
     }
 
     /// Returns the clients of the caller whose credential is `token`.

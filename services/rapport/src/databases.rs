@@ -67,6 +67,20 @@ impl Databases {
         Ok(databases)
     }
 
+    /// Makes others of the same kind at the same place.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be made.
+    pub(crate) async fn again(&self, purpose: &str) -> anyhow::Result<Self> {
+        match self {
+            Self::Files(_) => Self::in_folder(purpose),
+            Self::OnServer { server, names, .. } => {
+                Self::on_server(server.clone(), purpose, names).await
+            }
+        }
+    }
+
     /// Removes them; files go with their folder.
     ///
     /// # Errors

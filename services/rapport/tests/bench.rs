@@ -15,19 +15,11 @@ fn programs() -> String {
     variable("RAPPORT_TEST_PG_BIN")
 }
 
-/// Runs the benchmark of sign-in, and returns its values by name.
-fn sign_in(database_url: &str) -> BTreeMap<String, Value> {
+/// Runs a benchmark, and returns its values by name.
+fn bench(name: &str, arguments: &[&str], database_url: &str) -> BTreeMap<String, Value> {
     let output = Command::new(env!("CARGO_BIN_EXE_rapport"))
-        .args([
-            "bench",
-            "sign-in",
-            "--json",
-            "--seconds",
-            "1",
-            "--rows",
-            "200",
-        ])
-        .args(["--rounds", "2", "--callers", "4"])
+        .args(["bench", name, "--json", "--seconds", "1"])
+        .args(arguments)
         .args([
             "--postgres-bin",
             &programs(),
@@ -55,7 +47,47 @@ fn sign_in(database_url: &str) -> BTreeMap<String, Value> {
     values.collect()
 }
 
-fn check_figures(values: &BTreeMap<String, Value>) {
+fn sign_in(database_url: &str) -> BTreeMap<String, Value> {
+    let arguments = ["--rows", "200", "--rounds", "2", "--callers", "4"];
+    let values = bench("sign-in", &arguments, database_url);
+    check(
+        &values,
+        &[
+            "sign_in.p50_10",
+            "sign_in.p50_200",
+            "sign_in.p50_200_to_10",
+            "sign_in.rate",
+            "pgbench.rate",
+            "sign_in.ratio_to_pgbench",
+        ],
+    );
+    values
+}
+
+fn chat(database_url: &str) -> BTreeMap<String, Value> {
+    let arguments = ["--rows", "20000", "--streams", "50", "--callers", "4"];
+    let values = bench("chat", &arguments, database_url);
+    check(
+        &values,
+        &[
+            "send_message.rate",
+            "send_message.ratio_to_pgbench",
+            "send_message.ratio_to_empty_call",
+            "send_message.p50_ms",
+            "send_message.p99_ms",
+            "send_message.p99_9_ms",
+            "send_message.p99_ratio_to_pgbench",
+            "send_message.idle_ratio_to_pgbench_and_empty_call",
+            "watch.bytes_per_stream",
+            "watch.delivery_p99_ms",
+            "list_messages.p50_large_to_small",
+            "list_chatrooms.p50_large_to_small",
+        ],
+    );
+    values
+}
+
+fn check(values: &BTreeMap<String, Value>, figures: &[&str]) {
     for fact in [
         "machine.cores",
         "machine.memory",
@@ -69,25 +101,19 @@ fn check_figures(values: &BTreeMap<String, Value>) {
     ] {
         assert!(values[fact].is_string(), "{fact}: {values:?}");
     }
-    for figure in [
-        "sign_in.p50_10",
-        "sign_in.p50_200",
-        "sign_in.p50_200_to_10",
-        "sign_in.rate",
-        "pgbench.rate",
-        "sign_in.ratio_to_pgbench",
-    ] {
+    for figure in figures {
         assert!(
-            values[figure].as_f64().unwrap() > 0.0,
+            values[*figure].as_f64().unwrap() > 0.0,
             "{figure}: {values:?}"
         );
     }
 }
 
 #[test]
-fn the_benchmark_of_sign_in_names_its_figures_on_postgresql_and_leaves_no_database() {
+fn the_benchmarks_name_their_figures_on_postgresql_and_leave_no_database() {
     let url = variable("RAPPORT_TEST_POSTGRES_URL");
-    check_figures(&sign_in(&url));
+    sign_in(&url);
+    chat(&url);
     let databases = Command::new(Path::new(&programs()).join("psql"))
         .args([
             &url,
@@ -104,9 +130,9 @@ fn the_benchmark_of_sign_in_names_its_figures_on_postgresql_and_leaves_no_databa
 
 /// Here pgbench has a PostgreSQL of its own, which commits to disk.
 #[test]
-fn the_benchmark_of_sign_in_names_its_figures_on_sqlite() {
-    let values = sign_in("sqlite");
-    check_figures(&values);
-    assert!(values["engine"].as_str().unwrap().starts_with("SQLite"));
-    assert_eq!(values["postgresql.fsync"], "on");
+fn the_benchmarks_name_their_figures_on_sqlite() {
+    for values in [sign_in("sqlite"), chat("sqlite")] {
+        assert!(values["engine"].as_str().unwrap().starts_with("SQLite"));
+        assert_eq!(values["postgresql.fsync"], "on");
+    }
 }

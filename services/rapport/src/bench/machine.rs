@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use anyhow::Context;
+
 use super::report::{Report, progress};
 
 const KIB_IN_GIB: f64 = 1_048_576.0;
@@ -32,6 +34,17 @@ pub(super) fn describe(report: &Report) -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+/// Returns how much memory this process holds now, in KiB.
+///
+/// # Errors
+///
+/// Where the system does not tell.
+pub(super) fn resident_kib() -> anyhow::Result<f64> {
+    let resident = value_in("/proc/self/status", "VmRSS");
+    let kib = resident.and_then(|value| value.trim_end_matches(" kB").parse().ok());
+    kib.context("the system does not tell how much memory a process holds")
 }
 
 fn or_unknown(fact: Option<String>) -> String {

@@ -8,6 +8,7 @@ use anyhow::Context;
 const VERSIONS: &str = "/usr/lib/postgresql";
 
 /// The folder that holds them.
+#[derive(Clone)]
 pub(super) struct Programs(PathBuf);
 
 impl Programs {

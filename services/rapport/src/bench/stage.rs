@@ -24,6 +24,8 @@ use crate::{
 };
 
 const FLOOR: &str = "pgbench";
+/// Part of what the databases are called.
+const PURPOSE: &str = "bench";
 
 /// Databases of the suite, and of pgbench.
 pub(super) struct Stage {
@@ -61,16 +63,26 @@ impl Stage {
             }
         };
         let suite = match engine {
-            Some(Engine::Sqlite) => Databases::in_folder("bench")?,
+            Some(Engine::Sqlite) => Databases::in_folder(PURPOSE)?,
             Some(Engine::Server(_)) | None => {
-                Databases::on_server(server.clone(), "bench", databases::SUITE).await?
+                Databases::on_server(server.clone(), PURPOSE, databases::SUITE).await?
             }
         };
         Ok(Self {
             suite,
-            floor: Databases::on_server(server, "bench", &[FLOOR]).await?,
+            floor: Databases::on_server(server, PURPOSE, &[FLOOR]).await?,
             programs,
             cluster,
+        })
+    }
+
+    /// Returns a stage of the same kind beside this one, to be cleared before it.
+    pub(super) async fn beside(&self) -> anyhow::Result<Self> {
+        Ok(Self {
+            suite: self.suite.again(PURPOSE).await?,
+            floor: self.floor.again(PURPOSE).await?,
+            programs: self.programs.clone(),
+            cluster: None,
         })
     }
 

@@ -40,7 +40,7 @@ pub(super) async fn measure(
     args: &SignInArgs,
     report: &Report,
 ) -> anyhow::Result<()> {
-    let (rounds, rows) = (args.rounds, args.common.rows);
+    let (rounds, rows) = (args.rounds, args.rows);
     progress(&format!("writing {rounds} histories of {rows} messages"));
     let begin = Instant::now();
     for _ in 0..WARM_UP {

@@ -8,7 +8,6 @@ use std::{
 use super::{Comer, World};
 use crate::bench::{
     SignInArgs,
-    floor::Floor,
     load::{Slice, closed_loop, open_loop},
     report::{Report, median, progress},
     stage::Stage,
@@ -42,7 +41,7 @@ pub(super) async fn measure(
         Some(callers) => (callers.into(), callers.into(), slice.rate()),
         None => {
             let (callers, best) = best_callers(world, slice.rate()).await?;
-            (callers, best_clients(&floor).await?, best)
+            (callers, floor.best_clients(&CALLERS).await?, best)
         }
     };
     let seconds = args.common.seconds;
@@ -86,21 +85,6 @@ async fn best_callers(world: &World, guess: f64) -> anyhow::Result<(usize, f64)>
         }
     }
     Ok(best)
-}
-
-/// Returns the number of pgbench's clients with the most transactions a second.
-async fn best_clients(floor: &Floor) -> anyhow::Result<usize> {
-    let mut best = (CALLERS[0], 0.0);
-    for clients in CALLERS {
-        let rate = floor.rate(clients, 1).await?;
-        progress(&format!(
-            "{clients} clients: {rate:.0} transactions a second"
-        ));
-        if rate > best.1 {
-            best = (clients, rate);
-        }
-    }
-    Ok(best.0)
 }
 
 impl World {
