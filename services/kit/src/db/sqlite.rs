@@ -31,6 +31,9 @@ use crate::config;
 const READERS: usize = 4;
 /// How long a caller waits for one of the readers.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often, and after what pause, settings are tried while others change theirs: five seconds.
+const SETTING_TRIES: u32 = 500;
+const SETTING_PAUSE: Duration = Duration::from_millis(10);
 const QUEUE_LENGTH: usize = 1_024;
 /// Bounds how long the first caller of a batch waits for the last.
 const BATCH_LENGTH: usize = 128;
@@ -192,17 +195,31 @@ fn inner(connection: &mut Connection) -> &mut SqliteConnection {
     }
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "by refusing is all that SQLite tells of a locked file"
+)]
 fn establish(path: &Path, more: &str) -> Result<diesel::SqliteConnection, StoreError> {
     let text = path
         .to_str()
         .ok_or_else(|| StoreError::Unavailable("the path is not UTF-8".into()))?;
     let mut connection = diesel::SqliteConnection::establish(text)
         .map_err(|error| StoreError::Unavailable(error.into()))?;
-    connection.batch_execute(&format!(
+    let settings = format!(
         "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
          PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON; {more}"
-    ))?;
-    Ok(connection)
+    );
+    // Of several that turn a new file to WAL at once all but one are refused without having waited.
+    for _ in 0..SETTING_TRIES {
+        match connection
+            .batch_execute(&settings)
+            .map_err(StoreError::from)
+        {
+            Err(StoreError::Unavailable(_)) => std::thread::sleep(SETTING_PAUSE),
+            set => return set.map(|()| connection),
+        }
+    }
+    Err(StoreError::Unavailable("the file stays locked".into()))
 }
 
 /// What `wal_checkpoint` answers, as far as it matters.
