@@ -94,7 +94,7 @@ async fn mark(connection: &mut Connection, input: &Input) -> Result<ReadMarker, 
             unread_count: old.unread_count.saturating_sub(read),
         };
         chatrooms::update_marker(connection, brand_id, chatroom.id, side, new).await?;
-        let change = Change::of_chatroom(brand_id, &chatroom, input.now);
+        let change = Change::of_view(brand_id, &chatroom, side, input.now);
         chatroom_changes::append(connection, &[change]).await?;
     }
     request::keep(connection, &command.key, Vec::new(), input.now).await?;

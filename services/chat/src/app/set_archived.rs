@@ -85,7 +85,7 @@ async fn set(connection: &mut Connection, input: &Input) -> Result<(), ChatError
     }
     if chatroom.is_archived_by(party.side()) != archived {
         chatrooms::update_archived(connection, brand_id, id, party.side(), archived).await?;
-        let change = Change::of_chatroom(brand_id, &chatroom, input.now);
+        let change = Change::of_view(brand_id, &chatroom, party.side(), input.now);
         chatroom_changes::append(connection, &[change]).await?;
     }
     Ok(request::keep(connection, &command.key, Vec::new(), input.now).await?)

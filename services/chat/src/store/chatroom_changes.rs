@@ -10,7 +10,10 @@ use diesel::{
     sql_types::{Array, BigInt, Nullable},
 };
 use diesel_async::RunQueryDsl;
-use domain::id::{AccountId, BrandId, ChatroomId, MemberId};
+use domain::{
+    id::{AccountId, BrandId, ChatroomId, MemberId},
+    message::Side,
+};
 use kit::db::{Connection, DbText, DbTime, DbUuid, PgText, Sql, StoreError};
 
 pub(crate) use self::reading::{Row, RowKey, delete_before, list_after, list_last};
@@ -33,8 +36,10 @@ pub(crate) struct Change {
 pub(crate) enum Subject {
     /// A message that is new, was answered or was erased.
     Message(Ends, u64),
-    /// A chatroom that is new, or whose marker, archive or block changed.
+    /// A chatroom that is new, or whose block changed.
     Chatroom(Ends),
+    /// What one side alone sees of a chatroom: its marker or archive.
+    View(Ends, Side),
     /// Whose chatrooms an account sees, who he is with others, or whether he may write.
     Person(AccountId),
     /// Whether a Member answers.
@@ -71,6 +76,16 @@ impl Change {
         time: DateTime<Utc>,
     ) -> Self {
         Self::new(brand_id, Subject::Chatroom(Ends::of(chatroom)), time)
+    }
+
+    /// Returns the change of what one side sees of a chatroom.
+    pub(crate) fn of_view(
+        brand_id: &BrandId,
+        chatroom: &Chatroom,
+        side: Side,
+        time: DateTime<Utc>,
+    ) -> Self {
+        Self::new(brand_id, Subject::View(Ends::of(chatroom), side), time)
     }
 
     /// Returns the change of an account's person.
@@ -111,7 +126,7 @@ impl Subject {
     /// Returns the chatroom that changed; `None` where it is somebody whom many may be about.
     pub(crate) fn ends(&self) -> Option<Ends> {
         match *self {
-            Self::Message(ends, _) | Self::Chatroom(ends) => Some(ends),
+            Self::Message(ends, _) | Self::Chatroom(ends) | Self::View(ends, _) => Some(ends),
             Self::Person(_) | Self::Member(_) => None,
         }
     }
@@ -120,6 +135,8 @@ impl Subject {
         match self {
             Self::Message(..) => "MESSAGE",
             Self::Chatroom(_) => "CHATROOM",
+            Self::View(_, Side::Visitor) => "VISITOR_VIEW",
+            Self::View(_, Side::Member | Side::Service) => "MEMBER_VIEW",
             Self::Person(_) => "PERSON",
             Self::Member(_) => "MEMBER",
         }
@@ -134,7 +151,7 @@ impl Subject {
         };
         match *self {
             Self::Message(ends, sequence) => of(ends, Some(sequence)),
-            Self::Chatroom(ends) => of(ends, None),
+            Self::Chatroom(ends) | Self::View(ends, _) => of(ends, None),
             Self::Person(account_id) => Columns {
                 account_id: Some(Sql(account_id)),
                 ..Default::default()

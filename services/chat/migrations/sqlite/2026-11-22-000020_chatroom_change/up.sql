@@ -10,8 +10,8 @@ CREATE TABLE chatroom_change (
     member_id BLOB,
     sequence INTEGER,
     change_time INTEGER NOT NULL,
-    CONSTRAINT chatroom_change_kind CHECK (kind IN ('MESSAGE', 'CHATROOM', 'PERSON', 'MEMBER')),
-    CONSTRAINT chatroom_change_chatroom CHECK ((kind IN ('MESSAGE', 'CHATROOM')) = (chatroom_id IS NOT NULL)),
+    CONSTRAINT chatroom_change_kind CHECK (kind IN ('MESSAGE', 'CHATROOM', 'VISITOR_VIEW', 'MEMBER_VIEW', 'PERSON', 'MEMBER')),
+    CONSTRAINT chatroom_change_chatroom CHECK ((kind IN ('PERSON', 'MEMBER')) = (chatroom_id IS NULL)),
     CONSTRAINT chatroom_change_account CHECK ((kind <> 'MEMBER') = (account_id IS NOT NULL)),
     CONSTRAINT chatroom_change_member CHECK ((kind <> 'PERSON') = (member_id IS NOT NULL)),
     CONSTRAINT chatroom_change_sequence CHECK ((kind = 'MESSAGE') = (sequence IS NOT NULL))

@@ -208,7 +208,7 @@ async fn both_sides_are_told_of_a_new_chatroom_and_what_is_said_in_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_moved_marker_is_told_to_the_other_devices_of_its_side() {
+async fn a_moved_marker_is_told_to_the_other_devices_of_its_side_alone() {
     on_both_engines(async |world: World| {
         let _feed = follow(&world);
         let visitor = world.temporary(1).await;
@@ -216,6 +216,7 @@ async fn a_moved_marker_is_told_to_the_other_devices_of_its_side() {
         let id = world.room(&visitor, 1).await;
         world.say(&answering, id).await;
         let mut client = Client::live(&world, &visitor).await;
+        let mut desk = Client::live(&world, &answering).await;
         let request = MarkReadRequest {
             chatroom_id: id.to_string(),
             sequence: 1,
@@ -238,6 +239,10 @@ async fn a_moved_marker_is_told_to_the_other_devices_of_its_side() {
             matches!(update, Update::Chatroom(view) if view.chatroom.visitor_marker == read)
         };
         client.until(moved).await; // SPEC 30
+        world.say(&visitor, id).await;
+        let told = |update: &Update| !matches!(update, Update::Nothing);
+        let first = desk.until(told).await;
+        assert!(matches!(first, Update::Message(_)), "{first:?}");
     })
     .await;
 }

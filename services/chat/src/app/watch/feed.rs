@@ -1,6 +1,10 @@
 //! The one task of a process that reads the log of changes, for all who watch there.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use domain::id::BrandId;
 use kit::db::{Db, StoreError};
@@ -14,7 +18,7 @@ use super::{
 };
 use crate::{
     error::ChatError,
-    store::chatroom_changes::{self, Row},
+    store::chatroom_changes::{self, Row, RowKey},
 };
 
 /// How long it waits for a commit of another process before it looks again.
@@ -32,6 +36,9 @@ const RETRY: Duration = Duration::from_millis(100);
 /// How often all rows that nobody remembers are deleted, and how many in one transaction.
 const FORGET_INTERVAL: Duration = Duration::from_secs(10);
 const FORGET_LENGTH: i64 = 1_000;
+/// For how many intervals a row that this process does not remember any more is kept for others, which
+/// may be five minutes behind it.
+const KEPT_FLOORS: usize = 30;
 
 /// Reads the log of changes and tells all who watch, until `shutdown`; then ends their streams.
 pub(crate) async fn run(live: Live, db: Db, shutdown: CancellationToken) {
@@ -152,9 +159,15 @@ async fn tell_wide(live: &Live, db: &Db, run: &[Row]) -> Failures {
 
 /// Deletes what no process of this service needs to remember any more.
 async fn forget(live: &Live, db: &Db) {
+    let mut floors = VecDeque::new();
     loop {
         tokio::time::sleep(FORGET_INTERVAL).await;
-        if let Err(error) = forget_now(live, db).await {
+        floors.push_back(live.floor());
+        if floors.len() <= KEPT_FLOORS {
+            continue;
+        }
+        let floor = floors.pop_front().unwrap_or_default();
+        if let Err(error) = forget_before(db, floor).await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "old changes of chatrooms cannot be deleted"
@@ -163,9 +176,9 @@ async fn forget(live: &Live, db: &Db) {
     }
 }
 
-async fn forget_now(live: &Live, db: &Db) -> Result<(), StoreError> {
+async fn forget_before(db: &Db, floor: RowKey) -> Result<(), StoreError> {
     loop {
-        let input = (live.floor(), FORGET_LENGTH);
+        let input = (floor, FORGET_LENGTH);
         let deleted = db.run_locked_tx("forget_changes", input, |connection, (floor, limit)| {
             Box::pin(chatroom_changes::delete_before(connection, *floor, *limit))
         });

@@ -8,7 +8,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use domain::id::{AccountId, BrandId, MemberId};
+use domain::{
+    id::{AccountId, BrandId, MemberId},
+    message::Side,
+};
 use kit::{
     db::{Db, StoreError},
     event_log,
@@ -282,6 +285,8 @@ fn concerns(seat: &Seat, accounts: &BTreeSet<AccountId>, row: &Row) -> bool {
         Subject::Message(ends, _) | Subject::Chatroom(ends) => {
             accounts.contains(&ends.account_id) || is_member(ends.member_id)
         }
+        Subject::View(ends, Side::Visitor) => accounts.contains(&ends.account_id),
+        Subject::View(ends, _) => is_member(ends.member_id),
         Subject::Person(account_id) => {
             accounts.contains(&account_id) || matches!(seat.party, Party::Member(_))
         }
@@ -320,12 +325,12 @@ impl State {
         };
         let visitors = brand.by_account.get(&ends.account_id);
         let members = brand.by_member.get(&ends.member_id);
-        visitors
-            .into_iter()
-            .chain(members)
-            .flatten()
-            .cloned()
-            .collect()
+        let seats = visitors.into_iter().chain(members).flatten();
+        let is_told = |seat: &&Arc<Seat>| match row.subject {
+            Subject::View(_, side) => seat.party.side() == side,
+            _ => true,
+        };
+        seats.filter(is_told).cloned().collect()
     }
 
     fn insert(&mut self, seat: &Arc<Seat>, accounts: &BTreeSet<AccountId>) {

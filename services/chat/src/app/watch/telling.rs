@@ -141,7 +141,7 @@ pub(super) async fn tell_wide(
                 Subject::Member(id) => {
                     tellings.extend(with_member(c, audience, brand_id, id, key).await?);
                 }
-                Subject::Message(..) | Subject::Chatroom(_) => {}
+                Subject::Message(..) | Subject::Chatroom(_) | Subject::View(..) => {}
             }
         }
         for seat in told.values() {
@@ -335,7 +335,7 @@ impl Contents {
                 let message = self.messages.get(&(ends.chatroom_id, sequence))?;
                 Some(Update::Message(Arc::clone(message)))
             }
-            Subject::Chatroom(ends) => {
+            Subject::Chatroom(ends) | Subject::View(ends, _) => {
                 let view = views.get(&ends.chatroom_id)?;
                 Some(Update::Chatroom(Arc::clone(view)))
             }

@@ -8,7 +8,10 @@ use diesel::{
     sql_types::{BigInt, Nullable, Text},
 };
 use diesel_async::RunQueryDsl;
-use domain::id::{AccountId, BrandId, ChatroomId, MemberId};
+use domain::{
+    id::{AccountId, BrandId, ChatroomId, MemberId},
+    message::Side,
+};
 use kit::{
     db::{Connection, DbText, DbUuid, PgText, Sql, StoreError},
     event_log::{POSTGRES_INCARNATION, SQLITE_INCARNATION},
@@ -103,6 +106,12 @@ impl TryFrom<Columns> for Row {
             }
             ("CHATROOM", (Some(chatroom), Some(account), Some(member)), None) => {
                 Subject::Chatroom(ends(chatroom, account, member))
+            }
+            ("VISITOR_VIEW", (Some(chatroom), Some(account), Some(member)), None) => {
+                Subject::View(ends(chatroom, account, member), Side::Visitor)
+            }
+            ("MEMBER_VIEW", (Some(chatroom), Some(account), Some(member)), None) => {
+                Subject::View(ends(chatroom, account, member), Side::Member)
             }
             ("PERSON", (None, Some(account), None), None) => Subject::Person(account.0),
             ("MEMBER", (None, None, Some(member)), None) => Subject::Member(member.0),

@@ -1,8 +1,10 @@
 //! Going on from a position.
 
+use std::time::Duration;
+
 use domain::id::MessageId;
 use futures_util::future::join_all;
-use kit::error::CallError;
+use kit::{error::CallError, testing::wait_until};
 
 use super::{Client, all, follow};
 use crate::{
@@ -182,12 +184,15 @@ async fn old_changes_are_deleted_in_small_steps_and_only_before_a_place() {
             Box::pin(chatroom_changes::append(connection, changes))
         });
         appended.await.unwrap();
-        let rows = {
+        let rows = async || {
             let mut connection = world.db().read().await.unwrap();
             chatroom_changes::list_last(&mut connection, 9)
                 .await
                 .unwrap()
         };
+        // Transactions of other databases of the server may still run that began earlier.
+        wait_until(Duration::from_secs(30), async || rows().await.len() == 5).await;
+        let rows = rows().await;
         let input = rows[3].key;
         let mut deleted = Vec::new();
         for _ in 0..3 {
