@@ -59,8 +59,9 @@ pub(crate) struct Listed {
 }
 
 /// How far the clocks of two replicas may be apart, and a transaction may take, for a chatroom that
-/// has moved to be looked for: far more than either ever is.
-const CLOCK_SLACK: TimeDelta = TimeDelta::days(1);
+/// has moved to be looked for: far more than either ever is, and little enough that of a busy Member's
+/// chatrooms few are looked at.
+const CLOCK_SLACK: TimeDelta = TimeDelta::minutes(10);
 
 /// Instantiates `$query` for the list's owner, each of whom has an index of his own.
 macro_rules! of_owner {
