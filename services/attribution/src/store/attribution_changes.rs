@@ -4,8 +4,10 @@
 //! on PostgreSQL its place is (transaction id, row), and rows are read only below the oldest
 //! transaction still running. What an order is credited to is read when somebody is told.
 
+use std::sync::LazyLock;
+
 use diesel::{
-    ExpressionMethods, QueryableByName,
+    ExpressionMethods, Queryable, QueryableByName,
     sql_types::{Array, BigInt, Nullable, Text},
 };
 use diesel_async::RunQueryDsl;
@@ -26,7 +28,7 @@ pub(crate) struct Change {
 }
 
 /// A place in the log, with the change before it, if any.
-#[derive(QueryableByName)]
+#[derive(Queryable, QueryableByName)]
 struct Row {
     #[diesel(sql_type = Text)]
     incarnation: String,
@@ -87,6 +89,18 @@ pub(crate) async fn append(
     Ok(())
 }
 
+type Types = (Text, BigInt, BigInt, Nullable<DbText>, Nullable<DbUuid>);
+
+static POSTGRES_AFTER: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT {POSTGRES_INCARNATION}, transaction_id::text::bigint, row_number, order_id, \
+         ledger_entry_id FROM attribution_change WHERE brand_id = ? \
+         AND (transaction_id, row_number) > (?::xid8, ?) \
+         AND transaction_id < pg_snapshot_xmin(pg_current_snapshot()) \
+         ORDER BY transaction_id, row_number LIMIT ?"
+    )
+});
+
 /// Returns the Brand's next `limit` changes behind `after`, each with the place behind it.
 ///
 /// # Errors
@@ -100,20 +114,13 @@ pub(crate) async fn list_after(
 ) -> Result<Vec<(Position, Change)>, StoreError> {
     let rows: Vec<Row> = match connection {
         Connection::Postgres(c) => {
-            diesel::sql_query(format!(
-                "SELECT {POSTGRES_INCARNATION} AS incarnation, \
-                 transaction_id::text::bigint AS transaction, row_number, order_id, \
-                 ledger_entry_id FROM attribution_change WHERE brand_id = $1 \
-                 AND (transaction_id, row_number) > ($2::xid8, $3) \
-                 AND transaction_id < pg_snapshot_xmin(pg_current_snapshot()) \
-                 ORDER BY transaction_id, row_number LIMIT $4",
-            ))
-            .bind::<DbText, _>(Sql(brand_id))
-            .bind::<Text, _>(after.transaction.max(0).to_string())
-            .bind::<BigInt, _>(after.row)
-            .bind::<BigInt, _>(limit)
-            .load(c)
-            .await?
+            PgText::<Types>::new(&POSTGRES_AFTER)
+                .bind::<DbText, _>(Sql(brand_id))
+                .bind::<Text, _>(after.transaction.max(0).to_string())
+                .bind::<BigInt, _>(after.row)
+                .bind::<BigInt, _>(limit)
+                .load(c)
+                .await?
         }
         Connection::Sqlite(c) => {
             diesel::sql_query(format!(
