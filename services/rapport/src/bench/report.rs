@@ -34,6 +34,15 @@ impl Report {
         Ok(())
     }
 
+    /// Prints a number of things.
+    ///
+    /// # Errors
+    ///
+    /// None that a number can cause.
+    pub(super) fn count(&self, name: &str, value: usize) -> anyhow::Result<()> {
+        self.figure(name, f64::from(u32::try_from(value)?), "count")
+    }
+
     /// Prints what the figures hold for; its unit is `text`.
     ///
     /// # Errors

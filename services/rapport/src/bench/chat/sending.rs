@@ -51,10 +51,10 @@ pub(super) async fn measure(
         floors.push(floor.rate(clients, seconds).await?);
     }
     let (rate, empty, floor_rate) = (median(rates), median(empties), median(floors));
-    report.figure("send_message.callers", whole(callers), "count")?;
+    report.count("send_message.callers", callers)?;
     report.figure("send_message.rate", rate, "1/s")?;
     report.figure("empty_call.rate", empty, "1/s")?;
-    report.figure("pgbench.clients", whole(clients), "count")?;
+    report.count("pgbench.clients", clients)?;
     report.figure("pgbench.rate", floor_rate, "1/s")?;
     report.figure("send_message.ratio_to_pgbench", rate / floor_rate, "ratio")?;
     report.figure("send_message.ratio_to_empty_call", rate / empty, "ratio")?;
@@ -161,8 +161,4 @@ impl World {
             })
         }
     }
-}
-
-fn whole(count: usize) -> f64 {
-    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }

@@ -62,11 +62,11 @@ pub(super) async fn measure(
         let call = world.call();
         open_loop(comers, rate / 2.0, limit, call).await?.latencies
     };
-    report.figure("sign_in.callers", whole(callers), "count")?;
+    report.count("sign_in.callers", callers)?;
     report.figure("sign_in.rate", rate, "1/s")?;
     report.figure("sign_in.half_rate_p50", open.millis_at(0.5), "ms")?;
     report.figure("sign_in.half_rate_p99", open.millis_at(0.99), "ms")?;
-    report.figure("pgbench.clients", whole(clients), "count")?;
+    report.count("pgbench.clients", clients)?;
     report.figure("pgbench.rate", floor, "1/s")?;
     report.figure("sign_in.ratio_to_pgbench", rate / floor, "ratio")
 }
@@ -131,8 +131,4 @@ impl World {
             Box::pin(async move { world.sign_in(&comer).await.map(drop) })
         }
     }
-}
-
-fn whole(count: usize) -> f64 {
-    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }
