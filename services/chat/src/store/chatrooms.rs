@@ -1,5 +1,17 @@
 //! Chatrooms.
 
+/// All chatrooms, each with its newest message.
+macro_rules! rooms_with_last {
+    () => {
+        chatroom::table.left_join(
+            message::table.on(message::brand_id
+                .eq(chatroom::brand_id)
+                .and(message::chatroom_id.eq(chatroom::chatroom_id))
+                .and(message::sequence.eq(chatroom::last_sequence))),
+        )
+    };
+}
+
 mod pages;
 
 use chrono::{DateTime, Utc};
@@ -113,13 +125,7 @@ pub(crate) async fn find(
     brand_id: &BrandId,
     id: ChatroomId,
 ) -> Result<Option<WithLast>, StoreError> {
-    let row: Option<RowWithLast> = query!(connection, |c| chatroom::table
-        .left_join(
-            message::table.on(message::brand_id
-                .eq(chatroom::brand_id)
-                .and(message::chatroom_id.eq(chatroom::chatroom_id))
-                .and(message::sequence.eq(chatroom::last_sequence)))
-        )
+    let row: Option<RowWithLast> = query!(connection, |c| rooms_with_last!()
         .filter(chatroom::brand_id.eq(Sql(brand_id)))
         .filter(chatroom::chatroom_id.eq(Sql(id)))
         .select((Row::as_select(), Option::<messages::Row>::as_select()))
@@ -140,13 +146,7 @@ pub(crate) async fn list(
     ids: &[ChatroomId],
 ) -> Result<Vec<WithLast>, StoreError> {
     let ids: Vec<Sql<ChatroomId>> = ids.iter().copied().map(Sql).collect();
-    let rows: Vec<RowWithLast> = query!(connection, |c| chatroom::table
-        .left_join(
-            message::table.on(message::brand_id
-                .eq(chatroom::brand_id)
-                .and(message::chatroom_id.eq(chatroom::chatroom_id))
-                .and(message::sequence.eq(chatroom::last_sequence)))
-        )
+    let rows: Vec<RowWithLast> = query!(connection, |c| rooms_with_last!()
         .filter(chatroom::brand_id.eq(Sql(brand_id)))
         .filter(chatroom::chatroom_id.eq_any(&ids))
         .select((Row::as_select(), Option::<messages::Row>::as_select()))

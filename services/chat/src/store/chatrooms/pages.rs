@@ -70,13 +70,7 @@ macro_rules! of_owner {
             Owner::Accounts(accounts) => {
                 let accounts: Vec<Sql<AccountId>> = accounts.iter().copied().map(Sql).collect();
                 query!($connection, |$c| {
-                    let $rooms = chatroom::table
-                        .left_join(
-                            message::table.on(message::brand_id
-                                .eq(chatroom::brand_id)
-                                .and(message::chatroom_id.eq(chatroom::chatroom_id))
-                                .and(message::sequence.eq(chatroom::last_sequence))),
-                        )
+                    let $rooms = rooms_with_last!()
                         .filter(chatroom::brand_id.eq(Sql($brand_id)))
                         .filter(chatroom::account_id.eq_any(&accounts))
                         .filter(chatroom::visitor_archived.eq_any($list.archived));
@@ -84,13 +78,7 @@ macro_rules! of_owner {
                 })
             }
             Owner::Member(member_id) => query!($connection, |$c| {
-                let $rooms = chatroom::table
-                    .left_join(
-                        message::table.on(message::brand_id
-                            .eq(chatroom::brand_id)
-                            .and(message::chatroom_id.eq(chatroom::chatroom_id))
-                            .and(message::sequence.eq(chatroom::last_sequence))),
-                    )
+                let $rooms = rooms_with_last!()
                     .filter(chatroom::brand_id.eq(Sql($brand_id)))
                     .filter(chatroom::member_id.eq(Sql(*member_id)))
                     .filter(chatroom::member_archived.eq_any($list.archived));
