@@ -28,6 +28,7 @@ mod upload_image;
 mod view;
 mod watch;
 
+use chrono::{DateTime, Utc};
 use domain::id::{AccountId, BrandId};
 use kit::{
     access::SuiteChannel,
@@ -88,7 +89,31 @@ pub(crate) struct App {
     pub images: Images,
 }
 
+/// What a transaction needs that carries out a command in a chatroom; everything that it must not make
+/// itself.
+struct Input<Command> {
+    brand_id: BrandId,
+    party: Party,
+    command: Command,
+    now: DateTime<Utc>,
+}
+
 impl App {
+    /// Returns what carries out `command` for the caller, once all is known here that he has been told.
+    async fn input<Command>(
+        &self,
+        caller: &Caller,
+        command: Command,
+    ) -> Result<Input<Command>, ChatError> {
+        self.catch_up(caller).await?;
+        Ok(Input {
+            brand_id: caller.brand_id.clone(),
+            party: caller.party,
+            command,
+            now: self.clock.now(),
+        })
+    }
+
     /// Returns what makes two calls of this caller the same call (SPEC 61).
     pub(crate) fn request_key(
         &self,

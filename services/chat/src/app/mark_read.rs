@@ -1,14 +1,13 @@
 //! Moving a read marker.
 
-use chrono::{DateTime, Utc};
-use domain::id::{BrandId, ChatroomId};
+use domain::id::ChatroomId;
 use kit::{
     db::Connection,
     error::CallError,
     request::{self, RequestKey},
 };
 
-use super::{App, Caller, Party, seen};
+use super::{App, Caller, Input, seen};
 use crate::{
     error::ChatError,
     model::ReadMarker,
@@ -29,13 +28,6 @@ pub(crate) struct MarkRead {
     pub key: RequestKey,
 }
 
-struct Input {
-    brand_id: BrandId,
-    party: Party,
-    command: MarkRead,
-    now: DateTime<Utc>,
-}
-
 impl App {
     /// Moves the read marker of the caller's side forward, and returns where it stands; a smaller
     /// sequence changes nothing.
@@ -51,13 +43,7 @@ impl App {
         caller: &Caller,
         command: MarkRead,
     ) -> Result<ReadMarker, ChatError> {
-        self.catch_up(caller).await?;
-        let input = Input {
-            brand_id: caller.brand_id.clone(),
-            party: caller.party,
-            command,
-            now: self.clock.now(),
-        };
+        let input = self.input(caller, command).await?;
         self.db
             .run_locked_tx("mark_read", input, |connection, input| {
                 Box::pin(mark(connection, input))
@@ -66,7 +52,10 @@ impl App {
     }
 }
 
-async fn mark(connection: &mut Connection, input: &Input) -> Result<ReadMarker, ChatError> {
+async fn mark(
+    connection: &mut Connection,
+    input: &Input<MarkRead>,
+) -> Result<ReadMarker, ChatError> {
     let Input {
         brand_id,
         party,

@@ -1,6 +1,5 @@
 //! Ratings: asked by the Member, answered by the visitor's side (SPEC 27).
 
-use chrono::{DateTime, Utc};
 use domain::{
     id::{BrandId, ChatroomId, MessageId},
     message::{MessageKind, MessageOrigin, Stars},
@@ -16,7 +15,7 @@ use rapport_proto::{
     event::v1::AccountState,
 };
 
-use super::{App, Caller, Party, SendMessage, seen};
+use super::{App, Caller, Input, SendMessage, seen};
 use crate::{
     content::Content,
     error::ChatError,
@@ -40,13 +39,6 @@ pub(crate) struct AnswerRating {
     pub comment: String,
     /// What makes the call repeatable.
     pub key: RequestKey,
-}
-
-struct Input {
-    brand_id: BrandId,
-    party: Party,
-    command: AnswerRating,
-    now: DateTime<Utc>,
 }
 
 impl App {
@@ -90,13 +82,7 @@ impl App {
         caller: &Caller,
         command: AnswerRating,
     ) -> Result<Message, ChatError> {
-        self.catch_up(caller).await?;
-        let input = Input {
-            brand_id: caller.brand_id.clone(),
-            party: caller.party,
-            command,
-            now: self.clock.now(),
-        };
+        let input = self.input(caller, command).await?;
         self.db
             .run_locked_tx("answer_rating", input, |connection, input| {
                 Box::pin(answer(connection, input))
@@ -105,7 +91,10 @@ impl App {
     }
 }
 
-async fn answer(connection: &mut Connection, input: &Input) -> Result<Message, ChatError> {
+async fn answer(
+    connection: &mut Connection,
+    input: &Input<AnswerRating>,
+) -> Result<Message, ChatError> {
     let Input {
         brand_id,
         party,

@@ -1,13 +1,12 @@
 //! Archiving a chatroom for one side.
 
-use chrono::{DateTime, Utc};
-use domain::id::{BrandId, ChatroomId};
+use domain::id::ChatroomId;
 use kit::{
     db::Connection,
     request::{self, RequestKey},
 };
 
-use super::{App, Caller, ChatroomView, Party, seen};
+use super::{App, Caller, ChatroomView, Input, seen};
 use crate::{
     error::ChatError,
     store::{
@@ -25,13 +24,6 @@ pub(crate) struct SetArchived {
     pub archived: bool,
     /// What makes the call repeatable.
     pub key: RequestKey,
-}
-
-struct Input {
-    brand_id: BrandId,
-    party: Party,
-    command: SetArchived,
-    now: DateTime<Utc>,
 }
 
 impl App {
@@ -53,14 +45,8 @@ impl App {
         caller: &Caller,
         command: SetArchived,
     ) -> Result<ChatroomView, ChatError> {
-        self.catch_up(caller).await?;
         let chatroom_id = command.chatroom_id;
-        let input = Input {
-            brand_id: caller.brand_id.clone(),
-            party: caller.party,
-            command,
-            now: self.clock.now(),
-        };
+        let input = self.input(caller, command).await?;
         self.db
             .run_locked_tx("set_archived", input, |connection, input| {
                 Box::pin(set(connection, input))
@@ -70,7 +56,7 @@ impl App {
     }
 }
 
-async fn set(connection: &mut Connection, input: &Input) -> Result<(), ChatError> {
+async fn set(connection: &mut Connection, input: &Input<SetArchived>) -> Result<(), ChatError> {
     let Input {
         brand_id,
         party,

@@ -5,19 +5,14 @@
 //! chatroom alone: another one with that Member is there because the visitor opened it, and is blocked
 //! there if he wants it so.
 
-use chrono::{DateTime, Utc};
-use domain::{
-    block,
-    id::{BrandId, ChatroomId},
-    message::Side,
-};
+use domain::{block, id::ChatroomId, message::Side};
 use kit::{
     db::Connection,
     directory::links,
     request::{self, RequestKey},
 };
 
-use super::{App, Caller, ChatroomView, Party, seen};
+use super::{App, Caller, ChatroomView, Input, seen};
 use crate::{
     error::ChatError,
     model::Chatroom,
@@ -36,13 +31,6 @@ pub(crate) struct SetBlocked {
     pub blocked: bool,
     /// What makes the call repeatable.
     pub key: RequestKey,
-}
-
-struct Input {
-    brand_id: BrandId,
-    party: Party,
-    command: SetBlocked,
-    now: DateTime<Utc>,
 }
 
 impl App {
@@ -65,14 +53,8 @@ impl App {
         caller: &Caller,
         command: SetBlocked,
     ) -> Result<ChatroomView, ChatError> {
-        self.catch_up(caller).await?;
         let chatroom_id = command.chatroom_id;
-        let input = Input {
-            brand_id: caller.brand_id.clone(),
-            party: caller.party,
-            command,
-            now: self.clock.now(),
-        };
+        let input = self.input(caller, command).await?;
         self.db
             .run_locked_tx("set_blocked", input, |connection, input| {
                 Box::pin(set(connection, input))
@@ -82,7 +64,7 @@ impl App {
     }
 }
 
-async fn set(connection: &mut Connection, input: &Input) -> Result<(), ChatError> {
+async fn set(connection: &mut Connection, input: &Input<SetBlocked>) -> Result<(), ChatError> {
     let Input {
         brand_id,
         party,
@@ -110,7 +92,7 @@ async fn set(connection: &mut Connection, input: &Input) -> Result<(), ChatError
 /// Returns what it changes: every chatroom of the pair.
 async fn set_for_person(
     connection: &mut Connection,
-    input: &Input,
+    input: &Input<SetBlocked>,
     chatroom: &Chatroom,
 ) -> Result<Vec<Change>, ChatError> {
     let Input {
