@@ -13,7 +13,7 @@ use tonic::{
 use crate::access::AccessLayer;
 
 /// How long calls and streams may go on after the stop began.
-const DRAIN_LIMIT: Duration = Duration::from_secs(20);
+pub const DRAIN_LIMIT: Duration = Duration::from_secs(20);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const KEEPALIVE: Duration = Duration::from_secs(20);
 
