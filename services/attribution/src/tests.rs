@@ -126,6 +126,7 @@ impl World {
 
     async fn hear(&self, apply: Apply, events: impl IntoIterator<Item = Event>) {
         let batch = Batch {
+            unread_count: 0,
             events: events.into_iter().collect(),
             position: String::new(),
         };

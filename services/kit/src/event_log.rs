@@ -42,6 +42,9 @@ pub(crate) const BATCH_LENGTH: i64 = 256;
 /// The most bytes of events in one batch, far below what a gRPC client takes; one event that is larger
 /// still comes alone.
 const BATCH_BYTES: usize = 1024 * 1024;
+/// How far the events behind a reader's place are counted, and how often.
+const UNREAD_LIMIT: i64 = 100_000;
+const UNREAD_INTERVAL: Duration = Duration::from_secs(1);
 /// How many batches may wait for a slow reader.
 const BATCHES_AHEAD: usize = 4;
 
@@ -92,6 +95,8 @@ pub struct Batch {
     pub events: Vec<Event>,
     /// Where to resume.
     pub position: String,
+    /// How many events are known to come after these, up to 100,000.
+    pub unread_count: i64,
 }
 
 /// Where a reader begins.
@@ -129,6 +134,12 @@ struct Row {
 struct Name {
     #[diesel(sql_type = diesel::sql_types::Text)]
     name: String,
+}
+
+#[derive(QueryableByName)]
+struct Counted {
+    #[diesel(sql_type = diesel::sql_types::BigInt)]
+    count: i64,
 }
 
 /// Appends events to the log, in the transaction of `connection`; on PostgreSQL by one statement.
@@ -231,6 +242,7 @@ async fn send_batches(
     let mut commits = db.commits();
     let mut position = first_position(db, start).await?;
     let mut heartbeat_time = Instant::now();
+    let mut unread = Unread::default();
     loop {
         commits.mark_unchanged();
         let rows = {
@@ -241,9 +253,16 @@ async fn send_batches(
         let events = take(&rows, &mut position, brand)?;
         // A reader whose Brand is silent while others are busy is told the position all the same.
         if !events.is_empty() || Instant::now() >= heartbeat_time {
+            let is_behind = events.len() < rows.len() || rows.len() == BATCH_LENGTH as usize;
+            // What other Brands do is nothing that a Brand's reader is told of.
+            let unread_count = match brand {
+                None if is_behind => unread.after(db, &position, events.len()).await?,
+                _ => 0,
+            };
             let batch = Batch {
                 events,
                 position: position.to_string(),
+                unread_count,
             };
             if sender.send(Ok(batch)).await.is_err() {
                 return Ok(());
@@ -256,6 +275,37 @@ async fn send_batches(
                 () = tokio::time::sleep(POLL_INTERVAL) => {}
             }
         }
+    }
+}
+
+/// How many events come after a reader's place: counted now and then, and reckoned in between.
+#[derive(Default)]
+struct Unread {
+    count: i64,
+    count_time: Option<Instant>,
+}
+
+impl Unread {
+    /// Returns how many come after `position`, which was just moved over `taken` of them.
+    async fn after(
+        &mut self,
+        db: &Db,
+        position: &Position,
+        taken: usize,
+    ) -> Result<i64, StoreError> {
+        let now = Instant::now();
+        if self
+            .count_time
+            .is_none_or(|time| now - time >= UNREAD_INTERVAL)
+        {
+            let mut connection = db.read().await?;
+            self.count = count_after(&mut connection, position).await?;
+            self.count_time = Some(now);
+        } else {
+            let taken = i64::try_from(taken).unwrap_or(i64::MAX);
+            self.count = self.count.saturating_sub(taken).max(0);
+        }
+        Ok(self.count)
     }
 }
 
@@ -375,6 +425,34 @@ async fn read_after(
         }
     };
     Ok(rows)
+}
+
+async fn count_after(connection: &mut Connection, position: &Position) -> Result<i64, StoreError> {
+    use diesel::sql_types::{BigInt, Text};
+    let count: Counted = match connection {
+        Connection::Postgres(c) => {
+            diesel::sql_query(format!(
+                "SELECT count(*) AS count FROM (SELECT 1 FROM event_log \
+                 WHERE (transaction_id, row_number) > ($1::xid8, $2) \
+                 AND transaction_id < pg_snapshot_xmin(pg_current_snapshot()) \
+                 LIMIT {UNREAD_LIMIT}) AS unread",
+            ))
+            .bind::<Text, _>(position.transaction.max(0).to_string())
+            .bind::<BigInt, _>(position.row)
+            .get_result(c)
+            .await?
+        }
+        Connection::Sqlite(c) => {
+            diesel::sql_query(format!(
+                "SELECT count(*) AS count FROM (SELECT 1 FROM event_log WHERE row_number > ? \
+                 LIMIT {UNREAD_LIMIT})",
+            ))
+            .bind::<BigInt, _>(position.row)
+            .get_result(c)
+            .await?
+        }
+    };
+    Ok(count.count)
 }
 
 async fn last_row(connection: &mut Connection) -> Result<Option<Row>, StoreError> {

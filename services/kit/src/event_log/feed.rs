@@ -67,11 +67,15 @@ macro_rules! watch_responses {
         impl From<rapport_proto::$package::v1::WatchEventsResponse> for Batch {
             fn from(response: rapport_proto::$package::v1::WatchEventsResponse) -> Self {
                 use rapport_proto::$package::v1::watch_events_response::Content;
-                let events = match response.content {
-                    Some(Content::Batch(batch)) => batch.events,
-                    Some(Content::Heartbeat(_)) | None => Vec::new(),
+                let batch = match response.content {
+                    Some(Content::Batch(batch)) => batch,
+                    Some(Content::Heartbeat(_)) | None => EventBatch::default(),
                 };
-                Self { events, position: response.position }
+                Self {
+                    events: batch.events,
+                    position: response.position,
+                    unread_count: batch.unread_count,
+                }
             }
         }
         impl Batch {
@@ -81,7 +85,10 @@ macro_rules! watch_responses {
                 let content = if self.events.is_empty() {
                     Content::Heartbeat(Heartbeat { heartbeat_time: Some(convert::timestamp(now)) })
                 } else {
-                    Content::Batch(EventBatch { events: self.events })
+                    Content::Batch(EventBatch {
+                        events: self.events,
+                        unread_count: self.unread_count,
+                    })
                 };
                 rapport_proto::$package::v1::WatchEventsResponse {
                     position: self.position,

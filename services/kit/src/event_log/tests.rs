@@ -54,6 +54,23 @@ fn a_position_reads_back_as_written() {
 }
 
 #[tokio::test]
+async fn a_reader_of_all_brands_is_told_how_much_it_has_not_read() {
+    for engine in TestEngine::ALL {
+        let (_database, db) = testing::open(engine).await;
+        append(&db, (0..600).map(|n| event("shop", n)).collect()).await;
+        let mut reader = read_from(&db, Start::Beginning);
+        for (read, unread) in [(256, 344), (256, 88), (88, 0)] {
+            let batch = next(&mut reader).await;
+            assert_eq!((batch.events.len(), batch.unread_count), (read, unread));
+        }
+        let brand = "shop".parse().ok();
+        let shutdown = CancellationToken::new();
+        let mut reader = watch(db.clone(), Start::Beginning, brand, shutdown);
+        assert_eq!(next(&mut reader).await.unread_count, 0, "{engine:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_reader_resumes_from_any_position_it_was_given() {
     for engine in TestEngine::ALL {
         let (_database, db) = testing::open(engine).await;
