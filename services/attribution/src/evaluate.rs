@@ -243,11 +243,14 @@ pub(crate) async fn evaluate_orders(
         now: app.clock.now(),
         seed: Seed::new(first),
     };
-    app.db
+    let evaluated = app
+        .db
         .run_locked_tx("evaluate_orders", input, |connection, input| {
             Box::pin(order::evaluate(connection, input))
         })
-        .await
+        .await?;
+    evaluated.tell();
+    Ok(evaluated.changed_count)
 }
 
 /// Asks identity for the sign-ins that orders wait for. Whatever it answers is all there is to know:

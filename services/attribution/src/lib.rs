@@ -23,7 +23,7 @@ use std::sync::Arc;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use kit::{
     access::{AccessLayer, Bearer, InvalidToken, KeySet, Revocations, TokenVerifier},
-    config::ServiceConfig,
+    config::{ServiceConfig, ServiceName},
     consumer::{self, EventSource},
     db::{Db, Migrations, StoreError},
     event_log::Batch,
@@ -72,7 +72,7 @@ pub enum StartError {
 pub fn migrations() -> Migrations {
     const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
     const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
-    Migrations::of_service(POSTGRES, SQLITE).with_directory()
+    Migrations::of_service(ServiceName::Attribution, POSTGRES, SQLITE).with_directory()
 }
 
 impl Service {

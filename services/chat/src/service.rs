@@ -8,7 +8,7 @@ use kit::{
     access::{
         AccessLayer, Bearer, InvalidToken, KeySet, Revocations, TokenVerifier, keep_revocations,
     },
-    config::ServiceConfig,
+    config::{ServiceConfig, ServiceName},
     consumer::{self, EventSource},
     db::{Connection, Db, Migrations, StoreError},
     directory::{self, members},
@@ -64,7 +64,7 @@ pub enum StartError {
 
 /// Returns the migrations of chat's database.
 pub fn migrations() -> Migrations {
-    Migrations::of_service(POSTGRES, SQLITE).with_directory()
+    Migrations::of_service(ServiceName::Chat, POSTGRES, SQLITE).with_directory()
 }
 
 impl Service {

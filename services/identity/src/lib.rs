@@ -28,7 +28,7 @@ use std::sync::Arc;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use kit::{
     access::{AccessLayer, InvalidToken, TokenVerifier},
-    config::ServiceConfig,
+    config::{ServiceConfig, ServiceName},
     db::{Db, Migrations, StoreError},
     ids::Ids,
     limit::Limits,
@@ -127,5 +127,5 @@ impl Service {
 pub fn migrations() -> Migrations {
     const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
     const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
-    Migrations::of_service(POSTGRES, SQLITE)
+    Migrations::of_service(ServiceName::Identity, POSTGRES, SQLITE)
 }

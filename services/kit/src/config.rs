@@ -27,7 +27,7 @@ use crate::{
     limit::LimitConfig,
     secret::{EmailDigestKey, Key, SealingKey},
     server::Listen,
-    telemetry::LogFormat,
+    telemetry::TelemetryArgs,
 };
 
 /// In characters; those that a first start makes have 43.
@@ -172,18 +172,9 @@ pub struct SuiteArgs {
         value_parser = clap::value_parser!(i64).range(1..=3_650)
     )]
     pub signing_key_lifetime_days: i64,
-    /// How log lines look.
-    #[arg(
-        long,
-        global = true,
-        env = "RAPPORT_LOG_FORMAT",
-        value_enum,
-        default_value = "auto"
-    )]
-    pub log_format: LogFormat,
-    /// What is logged, in the syntax of RUST_LOG.
-    #[arg(long, global = true, env = "RAPPORT_LOG", default_value = "info")]
-    pub log: String,
+    /// What is told to operators.
+    #[command(flatten)]
+    pub telemetry: TelemetryArgs,
 }
 
 /// The services of the suite.

@@ -3,6 +3,8 @@
 //! The cursor moves in the transaction of the effects, so each event is applied at least once and
 //! its effects are those of once; it says only where to resume, never what is known.
 
+mod progress;
+
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -16,6 +18,7 @@ use rapport_proto::{
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
+use self::progress::Progress;
 use crate::{
     access::SuiteChannel,
     backoff::Backoff,
@@ -97,6 +100,12 @@ pub async fn follow(
 ) {
     let name = source.name();
     let mut backoff = Backoff::new();
+    let progress = Progress::new(db.service(), name);
+    let present = clock.clone();
+    let observe = move |batch: &Batch| {
+        progress.note(batch, present.now());
+        observe(batch);
+    };
     loop {
         let read = read(&source, &db, &clock, apply, &observe, &mut backoff);
         let failure = tokio::select! {

@@ -16,6 +16,7 @@
 
 mod body;
 mod error;
+mod pool;
 mod postgres;
 pub(crate) mod schema;
 mod sqlite;
@@ -27,6 +28,7 @@ mod types;
 use std::{
     ops::{Deref, DerefMut},
     path::PathBuf,
+    time::Instant,
 };
 
 use deadpool::unmanaged;
@@ -41,18 +43,32 @@ pub use sqlite::SqliteConnection;
 pub use text::PgText;
 pub use types::{DbText, DbTime, DbUuid, Locked, LockedDsl, Sql};
 
+use crate::{config::ServiceName, telemetry::Timing};
+
+static TRANSACTION_DURATION: Timing<2> = Timing::new(
+    "rapport.transaction.duration",
+    "How long a transaction took, with its retries and the wait for a connection",
+    ["service", "transaction"],
+);
+
 /// The migrations of a service, for each engine: the tables that every service has, then its own.
 pub struct Migrations {
+    pub(crate) service: ServiceName,
     pub(crate) postgres: Vec<EmbeddedMigrations>,
     pub(crate) sqlite: Vec<EmbeddedMigrations>,
 }
 
 impl Migrations {
     /// Returns the shared migrations followed by a service's own.
-    pub fn of_service(postgres: EmbeddedMigrations, sqlite: EmbeddedMigrations) -> Self {
+    pub fn of_service(
+        service: ServiceName,
+        postgres: EmbeddedMigrations,
+        sqlite: EmbeddedMigrations,
+    ) -> Self {
         const SHARED_POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/shared/postgres");
         const SHARED_SQLITE: EmbeddedMigrations = embed_migrations!("migrations/shared/sqlite");
         Self {
+            service,
             postgres: vec![SHARED_POSTGRES, postgres],
             sqlite: vec![SHARED_SQLITE, sqlite],
         }
@@ -105,6 +121,8 @@ fn is_file(path: &str) -> bool {
 /// An open database; clones share it.
 #[derive(Clone)]
 pub struct Db {
+    /// Whose database it is, as metrics call it.
+    service: &'static str,
     engine: Engine,
     /// Sends after every committed write, so that readers of the event log need not wait for their poll.
     commits: watch::Sender<()>,
@@ -174,15 +192,17 @@ impl Db {
     /// [`StoreError::Unavailable`] when it cannot be reached or created, [`StoreError::Migration`]
     /// when a migration fails.
     pub async fn open(url: &DatabaseUrl, migrations: Migrations) -> Result<Self, StoreError> {
+        let service = migrations.service.as_str();
         let engine = match url {
             DatabaseUrl::Postgres(url) => Engine::Postgres(
-                postgres::Postgres::open(url.expose_secret(), migrations.postgres).await?,
+                postgres::Postgres::open(service, url.expose_secret(), migrations.postgres).await?,
             ),
             DatabaseUrl::Sqlite(path) => {
-                Engine::Sqlite(sqlite::Sqlite::open(path, migrations.sqlite)?)
+                Engine::Sqlite(sqlite::Sqlite::open(service, path, migrations.sqlite)?)
             }
         };
         Ok(Self {
+            service,
             engine,
             commits: watch::Sender::new(()),
         })
@@ -255,10 +275,12 @@ impl Db {
         T: Send + 'static,
         E: TxError,
     {
+        let begin = Instant::now();
         let result = match &self.engine {
             Engine::Postgres(postgres) => postgres.run(isolation, name, input, body).await,
             Engine::Sqlite(sqlite) => sqlite.run(name, input, body).await,
         };
+        TRANSACTION_DURATION.record(begin.elapsed(), [self.service, name]);
         if result.is_ok() {
             self.commits.send_replace(());
         }
@@ -279,6 +301,11 @@ impl Db {
             Engine::Postgres(_) => Ok(()),
             Engine::Sqlite(sqlite) => sqlite.empty_log().await,
         }
+    }
+
+    /// Returns whose database it is, as metrics call it.
+    pub(crate) fn service(&self) -> &'static str {
+        self.service
     }
 
     /// Returns a signal that changes after each write committed through this handle.

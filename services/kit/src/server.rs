@@ -10,7 +10,7 @@ use tonic::{
     transport::{Channel, Endpoint, Server as GrpcServer, server::TcpIncoming},
 };
 
-use crate::access::AccessLayer;
+use crate::{access::AccessLayer, telemetry::CallLayer};
 
 /// How long calls and streams may go on after the stop began.
 pub const DRAIN_LIMIT: Duration = Duration::from_secs(20);
@@ -84,10 +84,12 @@ impl Listen {
         }
     }
 
-    fn listener(self) -> Result<TcpListener, ServerError> {
+    pub(crate) fn listener(self) -> Result<(TcpListener, SocketAddr), ServerError> {
         let socket = self.socket()?.try_clone().map_err(ServerError::Socket)?;
         socket.set_nonblocking(true).map_err(ServerError::Socket)?;
-        TcpListener::from_std(socket).map_err(ServerError::Socket)
+        let listener = TcpListener::from_std(socket).map_err(ServerError::Socket)?;
+        let addr = listener.local_addr().map_err(ServerError::Socket)?;
+        Ok((listener, addr))
     }
 }
 
@@ -124,8 +126,7 @@ impl Server {
         access: AccessLayer,
         lifetime: Lifetime,
     ) -> Result<Self, ServerError> {
-        let listener = listen.listener()?;
-        let addr = listener.local_addr().map_err(ServerError::Socket)?;
+        let (listener, addr) = listen.listener()?;
         Ok(Self {
             listener,
             addr,
@@ -182,6 +183,7 @@ impl Server {
         let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));
         let serving = GrpcServer::builder()
             .http2_keepalive_interval(Some(KEEPALIVE))
+            .layer(CallLayer)
             .layer(self.access)
             .add_routes(routes)
             .serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned());

@@ -125,9 +125,11 @@ pub async fn wait_until(timeout: Duration, mut condition: impl AsyncFnMut() -> b
 #[cfg(test)]
 pub(crate) fn migrations() -> Migrations {
     use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+
+    use crate::config::ServiceName;
     const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/directory/postgres");
     const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/directory/sqlite");
-    Migrations::of_service(POSTGRES, SQLITE)
+    Migrations::of_service(ServiceName::Identity, POSTGRES, SQLITE)
 }
 
 /// Opens an empty database with those tables.

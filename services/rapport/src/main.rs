@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use kit::{
     config::{ConfigError, Mode, ServiceName, SuiteArgs},
     db::DatabaseUrl,
-    telemetry,
+    telemetry::Telemetry,
 };
 use rapport::{
     bench::{self, Benchmark},
@@ -67,16 +67,6 @@ struct DemoArgs {
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    let quiet = matches!(
-        cli.command,
-        Some(Command::Demo(_) | Command::Bench(_) | Command::ImportOrders(_))
-    );
-    let filter = if quiet {
-        "error"
-    } else {
-        cli.suite.log.as_str()
-    };
-    telemetry::start(cli.suite.log_format, filter);
     match Box::pin(run(cli)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -91,6 +81,25 @@ async fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> anyhow::Result<()> {
+    let (process, quiet) = match &cli.command {
+        None | Some(Command::All | Command::Migrate) => ("suite", false),
+        Some(Command::Identity) => ("identity", false),
+        Some(Command::Chat) => ("chat", false),
+        Some(Command::Attribution) => ("attribution", false),
+        Some(Command::ImportOrders(_) | Command::Demo(_) | Command::Bench(_)) => ("suite", true),
+    };
+    let args = &cli.suite.telemetry;
+    let filter = if quiet { "error" } else { &args.log };
+    let telemetry = Telemetry::start(args, process, filter).await?;
+    if let Some(addr) = telemetry.metrics_addr() {
+        println!("metrics      {addr}");
+    }
+    let result = Box::pin(carry_out(cli)).await;
+    telemetry.stop().await;
+    result
+}
+
+async fn carry_out(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         None | Some(Command::All) => run_all(&cli.suite).await,
         Some(Command::Identity) => run_one(&cli.suite, ServiceName::Identity).await,

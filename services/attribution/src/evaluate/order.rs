@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use domain::{
-    attribution::{Attribution, Credit, OrderFacts, attribute},
+    attribution::{Attribution, Credit, OrderFacts, Outcome, attribute},
     id::{AccountId, BrandId, LedgerEntryId, OrderId},
     ledger::{Booked, BookingState, Entry, Targets, decide_entries, decide_targets},
     money::{Money, PartsPerMillion},
@@ -12,6 +12,7 @@ use domain::{
 use kit::{
     db::{Connection, StoreError},
     directory::links,
+    telemetry::Count,
 };
 use uuid::Uuid;
 
@@ -23,6 +24,19 @@ use crate::store::{
     ledger_entries::{self, LedgerEntry},
     orders,
 };
+
+static ATTRIBUTIONS: Count<1> = Count::new(
+    "rapport.attributions",
+    "{attribution}",
+    "How often an order came to another attribution than before, its first included",
+    ["outcome"],
+);
+static LEDGER_ENTRIES: Count<2> = Count::new(
+    "rapport.ledger.entries",
+    "{entry}",
+    "What was booked to Members, and back from them, and why",
+    ["direction", "reason"],
+);
 
 /// Which orders to evaluate, and what the transaction may not ask for itself.
 #[derive(Clone, Debug)]
@@ -53,12 +67,12 @@ impl Seed {
 }
 
 /// Evaluates orders, in a transaction that reads what is committed: the locks come first, so
-/// whatever an earlier evaluation has seen and booked, this one sees. Returns how many came to
-/// something else than before; one that is not recorded yet is evaluated by its own recording.
+/// whatever an earlier evaluation has seen and booked, this one sees. One that is not recorded yet is
+/// evaluated by its own recording.
 pub(crate) async fn evaluate(
     connection: &mut Connection,
     input: &Evaluate,
-) -> Result<usize, StoreError> {
+) -> Result<Evaluated, StoreError> {
     let brand_id = &input.brand_id;
     let mut recorded = orders::lock(connection, brand_id, &input.order_ids).await?;
     let ids: Vec<OrderId> = recorded.iter().map(|order| order.id.clone()).collect();
@@ -71,11 +85,48 @@ pub(crate) async fn evaluate(
     recorded.retain(|order| !awaited.unseen.contains(&order.id));
     let facts = facts::load(connection, brand_id, &recorded).await?;
     let decided: Vec<Decided> = facts.iter().map(Decided::from).collect();
-    let changed_count = book(connection, input, &decided).await?;
+    let evaluated = book(connection, input, &decided).await?;
     if !marks.is_empty() {
         dirty_marks::delete(connection, brand_id, &marks).await?;
     }
-    Ok(changed_count)
+    Ok(evaluated)
+}
+
+/// What evaluating several orders came to.
+#[derive(Debug, Default)]
+pub(crate) struct Evaluated {
+    /// How many came to something else than before.
+    pub(crate) changed_count: usize,
+    /// Of the attributions that are others than before.
+    outcomes: Vec<Outcome>,
+    /// Direction and reason of each booking.
+    bookings: Vec<[&'static str; 2]>,
+}
+
+impl Evaluated {
+    fn note(&mut self, decided: &Decided, is_new: bool, entries: &[Entry]) {
+        self.changed_count += usize::from(is_new || !entries.is_empty());
+        self.outcomes
+            .extend(is_new.then_some(decided.attribution.outcome));
+        let reason = match decided.targets.state {
+            BookingState::Payable => decided.attribution.outcome.as_str(),
+            state => state.as_str(),
+        };
+        self.bookings.extend(entries.iter().map(|entry| {
+            let is_credit = entry.amount.minor_units() > 0;
+            [if is_credit { "CREDIT" } else { "REVERSAL" }, reason]
+        }));
+    }
+
+    /// Counts it, once it is committed.
+    pub(crate) fn tell(&self) {
+        for outcome in &self.outcomes {
+            ATTRIBUTIONS.add(1, [outcome.as_str()]);
+        }
+        for booking in &self.bookings {
+            LEDGER_ENTRIES.add(1, *booking);
+        }
+    }
 }
 
 /// The orders that came with a sign-in that was not seen at that time.
@@ -133,7 +184,7 @@ async fn book(
     connection: &mut Connection,
     input: &Evaluate,
     decided: &[Decided],
-) -> Result<usize, StoreError> {
+) -> Result<Evaluated, StoreError> {
     let brand_id = &input.brand_id;
     let ids: Vec<OrderId> = decided.iter().map(|one| one.order_id.clone()).collect();
     let persons: BTreeSet<AccountId> = decided
@@ -144,7 +195,7 @@ async fn book(
     let link_revisions = links::known_revisions(connection, brand_id, &persons).await?;
     let mut known = attributions::list(connection, brand_id, &ids).await?;
     let mut booked = ledger_entries::booked(connection, brand_id, &ids).await?;
-    let mut changed_count = 0;
+    let mut evaluated = Evaluated::default();
     let (mut changed, mut entries, mut changes) = (Vec::new(), Vec::new(), Vec::new());
     for one in decided {
         let person = one.attribution.person;
@@ -154,7 +205,7 @@ async fn book(
         let booked = booked.remove(&one.order_id).unwrap_or_default();
         let (is_new, stored) = one.stored(known, link_revision, input.now);
         let missing = decide_entries(&one.targets, &booked);
-        changed_count += usize::from(is_new || !missing.is_empty());
+        evaluated.note(one, is_new, &missing);
         let change = |entry_id| Change {
             order_id: one.order_id.clone(),
             entry_id,
@@ -172,7 +223,7 @@ async fn book(
     attribution_changes::append(connection, brand_id, &changes).await?;
     attributions::replace(connection, brand_id, &changed).await?;
     ledger_entries::insert(connection, brand_id, &entries).await?;
-    Ok(changed_count)
+    Ok(evaluated)
 }
 
 impl Decided {

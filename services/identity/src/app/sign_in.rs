@@ -24,6 +24,7 @@ use kit::{
     limit::Subject,
     request::RequestKey,
     secret::token_digest,
+    telemetry::Count,
 };
 use rapport_proto::identity::v1::AuditAction;
 use secrecy::{ExposeSecret, SecretString};
@@ -40,6 +41,13 @@ use crate::{
     model::{Account, AccountState, Brand, Link, Session},
     store::{assertion_keys, links, sign_ins},
 };
+
+static SIGN_INS: Count<2> = Count::new(
+    "rapport.sign_ins",
+    "{sign_in}",
+    "What became of the temporary accounts of those who signed in",
+    ["outcome", "merge_case"],
+);
 
 /// A visitor wants to sign in.
 pub(crate) struct SignInCommand {
@@ -142,6 +150,10 @@ impl App {
                 .run_tx("sign_in", input, |c, i| Box::pin(sign_in(c, i)))
                 .await?
         };
+        if signed_in.session.is_some() {
+            let outcome = &signed_in.outcome;
+            SIGN_INS.add(1, [outcome.kind.as_str(), outcome.merge_case.as_str()]);
+        }
         let opened = match &signed_in.session {
             Some(session) => Some((
                 self.account_session(&signed_in.account, session, secrets)?,

@@ -17,7 +17,6 @@ use tonic::{
     codegen::http::{Request, Response, header::AUTHORIZATION},
 };
 use tower::{Layer, Service};
-use tracing::Instrument;
 
 use super::{Principal, Rules, Standing, TokenVerifier, stream};
 use crate::{
@@ -149,17 +148,6 @@ impl Access {
         }
     }
 
-    /// Returns the span of a call; a path that the contract does not know is a stranger's text, and
-    /// is not repeated.
-    fn span(&self, path: &str) -> tracing::Span {
-        let method = if self.rules.get(path).is_some() {
-            path
-        } else {
-            "unknown"
-        };
-        tracing::info_span!("rpc", method)
-    }
-
     /// Returns the Brand whose service calls a method that is open to all. Any other token there, also
     /// one that is not valid, is no token.
     async fn backend_of(&self, token: Option<&str>) -> Option<BrandId> {
@@ -260,8 +248,7 @@ where
             return Box::pin(inner.call(request));
         }
         let deadline = deadline(&request);
-        let span = access.span(request.uri().path());
-        let answered = async move {
+        Box::pin(async move {
             let answer = access.answer(inner, request);
             let response = match deadline {
                 None => answer.await,
@@ -276,8 +263,7 @@ where
             let code = Status::from_header_map(response.headers()).map(|status| status.code());
             tracing::debug!(code = ?code.unwrap_or(Code::Ok), "call answered");
             Ok(response)
-        };
-        Box::pin(answered.instrument(span))
+        })
     }
 }
 

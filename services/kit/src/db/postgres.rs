@@ -1,6 +1,9 @@
 //! PostgreSQL: a pool, transactions that retry, migrations under a lock.
 
-use std::time::Duration;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use diesel::sql_types::{Bool, Text};
 use diesel_async::{
@@ -18,7 +21,9 @@ use tracing::Instrument;
 use super::{
     Connection, Isolation, StoreError, TxBody, body,
     error::{TxError, is_conflict},
+    pool,
 };
+use crate::telemetry::Count;
 
 const POOL_SIZE: usize = 16;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -40,13 +45,22 @@ const SESSION_SETTINGS: &str = "SET statement_timeout = '10s'; \
      SET idle_in_transaction_session_timeout = '1s'; SET application_name = 'rapport'; \
      SET enable_seqscan = off; SET jit = off";
 
+static RETRIES: Count<2> = Count::new(
+    "rapport.transaction.retries",
+    "{retry}",
+    "How often a transaction was run again after a conflict",
+    ["service", "transaction"],
+);
+
 #[derive(Clone)]
 pub(super) struct Postgres {
+    service: &'static str,
     pool: Pool<AsyncPgConnection>,
 }
 
 impl Postgres {
     pub(super) async fn open(
+        service: &'static str,
         url: &str,
         migrations: Vec<EmbeddedMigrations>,
     ) -> Result<Self, StoreError> {
@@ -73,13 +87,16 @@ impl Postgres {
             .runtime(deadpool::Runtime::Tokio1)
             .build()
             .map_err(|error| StoreError::Unavailable(error.into()))?;
-        Ok(Self { pool })
+        let weak = Arc::new(pool.weak());
+        pool::observe(service, move || Some(weak.upgrade()?.status()));
+        Ok(Self { service, pool })
     }
 
     pub(super) async fn get(&self) -> Result<Connection, StoreError> {
-        self.pool
-            .get()
-            .await
+        let begin = Instant::now();
+        let connection = self.pool.get().await;
+        pool::WAIT_TIME.record(begin.elapsed(), [self.service]);
+        connection
             .map(|connection| Connection::Postgres(Box::new(connection)))
             .map_err(|error| StoreError::Unavailable(error.into()))
     }
@@ -106,6 +123,7 @@ impl Postgres {
                 attempt += 1;
                 match result {
                     Err(error) if is_conflict(&error) && attempt < MAX_ATTEMPTS => {
+                        RETRIES.add(1, [this.service, name]);
                         tokio::time::sleep(backoff(attempt)).await;
                     }
                     result => return result,

@@ -12,6 +12,7 @@
 use std::{
     panic::AssertUnwindSafe,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -25,7 +26,7 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness};
 use futures_util::future::{BoxFuture, FutureExt};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Connection, StoreError, TxBody, body, error::TxError};
+use super::{Connection, StoreError, TxBody, body, error::TxError, pool};
 use crate::config;
 
 const READERS: usize = 4;
@@ -76,11 +77,12 @@ type Job = Box<dyn FnOnce(&mut Connection) -> Done + Send>;
 pub(super) struct Sqlite {
     path: PathBuf,
     writer: mpsc::Sender<Job>,
-    readers: unmanaged::Pool<Connection>,
+    readers: Arc<unmanaged::Pool<Connection>>,
 }
 
 impl Sqlite {
     pub(super) fn open(
+        service: &'static str,
         path: &Path,
         migrations: Vec<EmbeddedMigrations>,
     ) -> Result<Self, StoreError> {
@@ -90,7 +92,9 @@ impl Sqlite {
         }
         let mut connection = establish(path, "")?;
         migrate(&mut connection, migrations)?;
-        let readers = open_readers(path)?;
+        let readers = Arc::new(open_readers(path)?);
+        let weak = Arc::downgrade(&readers);
+        pool::observe(service, move || Some(weak.upgrade()?.status()));
         let writer = Writer {
             path: path.to_owned(),
             connection: Some(wrap(connection)),

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod importing;
+mod metrics;
 mod published_keys;
 
 use std::{
@@ -48,6 +49,8 @@ fn rapport() -> Command {
 struct Process {
     child: Child,
     channels: Channels,
+    /// Where its metrics are, if anywhere.
+    metrics: Option<SocketAddr>,
     /// Where each service listens.
     addrs: [(&'static str, SocketAddr); 3],
     /// What it prints after the addresses.
@@ -75,10 +78,15 @@ impl Process {
             assert_eq!(name, service);
             addr.trim().parse().unwrap()
         };
+        let is_measured = variables
+            .iter()
+            .any(|(name, _)| *name == "RAPPORT_METRICS_ADDR");
+        let metrics = is_measured.then(|| addr("metrics"));
         let (identity, chat, attribution) = (addr("identity"), addr("chat"), addr("attribution"));
         Self {
             child,
             channels: Channels::new(identity, chat, attribution).unwrap(),
+            metrics,
             addrs: [
                 ("identity", identity),
                 ("chat", chat),
