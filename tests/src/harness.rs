@@ -107,6 +107,16 @@ impl Remains {
         }
     }
 
+    /// Puts other databases in the places of those that it ran on.
+    pub(crate) fn put_back_all(&mut self, urls: [DatabaseUrl; 3]) {
+        self.databases = urls.map(TestDatabase::at);
+    }
+
+    /// Puts another database in the place of identity's.
+    pub(crate) fn put_back_identity(&mut self, url: DatabaseUrl) {
+        self.databases[0] = TestDatabase::at(url);
+    }
+
     /// Starts the suite again on the same databases.
     pub(crate) async fn restart(self) -> anyhow::Result<TestSuite> {
         TestSuite::run(self).await
@@ -125,6 +135,15 @@ impl TestSuite {
             TestDatabase::create(engine).await,
             TestDatabase::create(engine).await,
         ];
+        Self::start_with(databases, clock).await
+    }
+
+    /// Starts a suite on databases that there are: identity's, chat's and attribution's.
+    pub(crate) async fn start_on(databases: [TestDatabase; 3]) -> anyhow::Result<Self> {
+        Self::start_with(databases, Clock::system()).await
+    }
+
+    async fn start_with(databases: [TestDatabase; 3], clock: Clock) -> anyhow::Result<Self> {
         let secrets = Secrets::random();
         let remains = Remains {
             databases,
@@ -164,6 +183,12 @@ impl TestSuite {
         let shop = Shop::open(&self.channels, &self.operator_token, &brand_id).await?;
         shop.set_merge_policy(preset).await?;
         Ok(shop)
+    }
+
+    /// Returns a shop of the suite that ran before on the same databases.
+    pub(crate) async fn reopen(&self, shop: &Shop) -> anyhow::Result<Shop> {
+        let secret = shop.assertion_secret.clone();
+        Shop::reopen(&self.channels, &shop.brand_id, &shop.api_key, secret).await
     }
 
     /// Returns how many rows each table of each service has, but for those that move by themselves

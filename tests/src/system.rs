@@ -14,6 +14,7 @@ mod forged_assertions;
 mod harness;
 mod images;
 mod races;
+mod restoring;
 mod revocation;
 mod signing_keys;
 mod stories;

@@ -140,10 +140,10 @@ async fn is_applied(peers: &Peers, person: &ErasedPerson) -> Result<bool, Status
     let stream = peers.attribution.clone().export_person(request).await?;
     // Until it has been applied the person is exported, which is not what was asked for.
     let first = stream.into_inner().message().await?;
-    let erasure_id = person.erasure.erasure_id.to_string();
+    // It may be one that this database has forgotten since it was restored: the accounts are the same.
     Ok(matches!(
         first.and_then(|first| first.record),
-        Some(Record::ErasureApplied(applied)) if applied.erasure_id == erasure_id
+        Some(Record::ErasureApplied(_))
     ))
 }
 

@@ -41,6 +41,11 @@ pub struct TestDatabase {
 }
 
 impl TestDatabase {
+    /// Returns one that there is already, and that somebody else removes.
+    pub fn at(url: DatabaseUrl) -> Self {
+        Self { url, folder: None }
+    }
+
     /// Makes one.
     ///
     /// # Panics

@@ -11,8 +11,8 @@
 //! | SQLite     | the event log's next row; each transaction that counts here writes one | below the next row then |
 //!
 //! A PostgreSQL database that is copied row by row into another cluster (a logical dump) meets that
-//! cluster's smaller transaction ids. As in the event log, the numbers of its rows must then be set
-//! to 0: all of them were committed before every moment to come.
+//! cluster's smaller transaction ids. Its first open there sets the numbers of its rows to 0, as in the
+//! event log: all of them were committed before every moment to come.
 
 use chrono::{DateTime, Utc};
 use diesel::{

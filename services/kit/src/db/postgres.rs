@@ -5,7 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use diesel::sql_types::{Bool, Text};
+use diesel::{
+    QueryableByName,
+    sql_types::{Bool, Nullable, Text},
+};
 use diesel_async::{
     AnsiTransactionManager, AsyncConnection, AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl,
     SimpleAsyncConnection, TransactionManager,
@@ -23,7 +26,7 @@ use super::{
     error::{TxError, is_conflict},
     pool,
 };
-use crate::telemetry::Count;
+use crate::{event_log::POSTGRES_INCARNATION, telemetry::Count};
 
 const POOL_SIZE: usize = 16;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -213,7 +216,7 @@ async fn migrate(url: &str, migrations: Vec<EmbeddedMigrations>) -> Result<(), S
         .await
         .map_err(|ended| StoreError::Migration(ended.into()))?
         .map_err(StoreError::Migration)?;
-    renumber_restored_events(&mut connection).await?;
+    settle_in_another_life(&mut connection).await?;
     warn_of_foreign_messages(&mut connection).await
 }
 
@@ -231,17 +234,46 @@ async fn take_migration_lock(connection: &mut AsyncPgConnection) -> Result<(), S
     }
 }
 
-/// A dump that was restored into another cluster brings events of transactions that are still to
-/// come there. They would not be read until then, and new events would sort before them: they are
-/// put before all others, which costs nothing, since the incarnation is a new one.
-async fn renumber_restored_events(connection: &mut AsyncPgConnection) -> Result<(), StoreError> {
-    let restored = diesel::sql_query(
-        "UPDATE event_log SET transaction_id = '0' \
-         WHERE transaction_id >= pg_snapshot_xmax(pg_current_snapshot())",
+/// In which life a database was last opened, and the present one.
+#[derive(QueryableByName)]
+struct Lives {
+    #[diesel(sql_type = Nullable<Text>)]
+    kept: Option<String>,
+    #[diesel(sql_type = Text)]
+    present: String,
+}
+
+/// A dump that was put back into another cluster brings the numbers of transactions that are still to
+/// come there. What was written in them would not be seen until then, and what is new would come before
+/// it: all of them become 0, the number before all others, which costs nothing, since positions are of
+/// the life before. Numbers are the columns whose name ends in `transaction_id`.
+async fn settle_in_another_life(connection: &mut AsyncPgConnection) -> Result<(), StoreError> {
+    let lives = diesel::sql_query(format!(
+        "SELECT (SELECT name FROM incarnation) AS kept, {POSTGRES_INCARNATION} AS present"
+    ));
+    let lives: Lives = lives.get_result(connection).await?;
+    if lives.kept.as_ref() == Some(&lives.present) {
+        return Ok(());
+    }
+    let settle = format!(
+        "DO $$ DECLARE number record; BEGIN \
+         FOR number IN SELECT c.oid::regclass AS place, a.attname AS name \
+             FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid \
+             WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r' \
+             AND a.attname LIKE '%transaction\\_id' AND NOT a.attisdropped \
+         LOOP EXECUTE format('UPDATE %s SET %I = ''0'' WHERE %2$I::text::bigint \
+             >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint', number.place, number.name); \
+         END LOOP; END $$; \
+         DELETE FROM incarnation; INSERT INTO incarnation SELECT {POSTGRES_INCARNATION}"
     );
-    let count = restored.execute(connection).await?;
-    if count > 0 {
-        tracing::info!(count, "events of a restored backup were put first");
+    connection.batch_execute(&settle).await?;
+    if let Some(kept) = lives.kept {
+        let present = lives.present;
+        tracing::info!(
+            kept,
+            present,
+            "the database was put back: its logs are read again"
+        );
     }
     Ok(())
 }

@@ -90,6 +90,8 @@ async fn events_of_a_dump_from_a_busier_cluster_are_read_and_come_first() {
     let mut restore = testing::connect(&database).await;
     insert(&mut restore, "restored 1", "'900000000000'").await;
     insert(&mut restore, "restored 2", "'900000000001'").await;
+    let of_the_dump = "UPDATE incarnation SET name = 'of the dump'";
+    restore.batch_execute(of_the_dump).await.unwrap();
     let db = reopen(&database).await;
     append(&db, vec![event("shop", "new")]).await;
     let seen = causes(&mut read_from(&db, Start::Beginning), 3).await;

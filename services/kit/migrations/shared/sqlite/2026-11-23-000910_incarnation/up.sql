@@ -1,0 +1,1 @@
+-- Nothing to do: SQLite's tables hold no numbers of transactions, and the table is there since the first migration.
