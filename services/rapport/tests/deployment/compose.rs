@@ -16,6 +16,7 @@ use crate::{
     manifests::{list, text},
     output, repository, setting,
     started::{Container, Started, database},
+    yaml,
 };
 
 /// `deploy/compose.yaml` as Compose reads it, with secrets that `deploy/prepare` has made.
@@ -220,6 +221,22 @@ fn check_addresses(project: &Project, name: &str, service: &Value) {
     for other in SERVICES.iter().filter(|other| **other != name) {
         let other = &project.content["services"][other]["environment"];
         assert_eq!(other[&setting], format!("{name}:{port}"), "{name}");
+    }
+}
+
+/// Prometheus asks each service where it serves metrics, under the name by which the alerts know it.
+#[test]
+fn every_service_is_scraped() {
+    let project = Project::read();
+    let file = repository("deploy/prometheus/prometheus.yaml");
+    let content = yaml(&fs::read_to_string(file).unwrap());
+    let jobs = list(&content[0]["scrape_configs"]);
+    for service in SERVICES {
+        let job = format!("rapport-{service}");
+        let job = jobs.iter().find(|one| one["job_name"] == job).unwrap();
+        let addr = &project.content["services"][service]["environment"]["RAPPORT_METRICS_ADDR"];
+        let port = text(addr).replace("0.0.0.0", service);
+        assert_eq!(job["static_configs"], json!([{"targets": [port]}]));
     }
 }
 

@@ -12,6 +12,7 @@ use crate::{
 
 pub(crate) const SERVICES: [&str; 3] = ["identity", "chat", "attribution"];
 pub(crate) const GRPC_PORT: u64 = 50051;
+pub(crate) const METRICS_PORT: u64 = 9464;
 
 #[test]
 fn every_overlay_is_what_the_api_of_kubernetes_takes() {

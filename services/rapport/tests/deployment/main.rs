@@ -3,9 +3,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod alerts;
 mod compose;
 mod kubernetes;
 mod manifests;
+mod recipes;
 mod started;
 
 use std::{

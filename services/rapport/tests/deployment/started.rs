@@ -6,14 +6,14 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use serde_json::Value;
+use serde_json::json;
 use tonic::transport::Endpoint;
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
 use crate::{
-    kubernetes::{GRPC_PORT, deployments},
+    kubernetes::{GRPC_PORT, METRICS_PORT, deployments},
     manifests::{Overlay, Pods, Source, list, overlays, text},
     output, setting,
 };
@@ -54,7 +54,7 @@ impl Container {
         command.args(&self.arguments).current_dir(folder);
         let own = format!("RAPPORT_{}_ADDR", self.name.to_uppercase());
         for (name, value) in &self.environment {
-            let value = if *name == own {
+            let value = if *name == own || name == "RAPPORT_METRICS_ADDR" {
                 "127.0.0.1:0".to_owned()
             } else if name.ends_with("_ADDR") {
                 // Nobody answers there, and no service needs another to start.
@@ -80,15 +80,18 @@ impl Started {
     pub(crate) fn new(container: &Container, folder: &Path) -> Self {
         let mut command = container.command(folder);
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        stdout.read_line(&mut line).unwrap();
-        let addr = line.split_whitespace().nth(1);
-        let addr = addr.unwrap_or_else(|| panic!("{} did not start", container.name));
-        Self {
-            child,
-            addr: addr.to_owned(),
-        }
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut lines = lines.map(Result::unwrap);
+        let mut addr = |name: &str| {
+            let line = lines.next();
+            let line = line.unwrap_or_else(|| panic!("{} did not start", container.name));
+            let (printed, addr) = line.split_once(char::is_whitespace).unwrap();
+            assert_eq!(printed, name);
+            addr.trim().to_owned()
+        };
+        addr("metrics");
+        let addr = addr(&container.name);
+        Self { child, addr }
     }
 
     /// Returns what it says of itself under the name of a service.
@@ -176,13 +179,16 @@ fn the_services_listen_where_the_others_look_for_them() {
     for overlay in overlays() {
         for deployment in deployments(&overlay) {
             let container = deployment.containers()[0];
-            let ports = container["ports"].as_array().unwrap();
-            let is_grpc = |port: &&Value| port["name"] == "grpc";
-            assert_eq!(
-                ports.iter().find(is_grpc).unwrap()["containerPort"],
-                GRPC_PORT
-            );
+            let ports = json!([
+                {"name": "grpc", "containerPort": GRPC_PORT},
+                {"name": "metrics", "containerPort": METRICS_PORT},
+            ]);
+            assert_eq!(container["ports"], ports);
             for (name, source) in overlay.environment(container) {
+                if name == "RAPPORT_METRICS_ADDR" {
+                    assert_eq!(source, Source::Text(format!("0.0.0.0:{METRICS_PORT}")));
+                    continue;
+                }
                 let Some(service) = name.strip_suffix("_ADDR") else {
                     continue;
                 };
