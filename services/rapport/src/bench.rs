@@ -5,8 +5,10 @@
 //! which machine, database and build that was. The services run in this process as `rapport` runs
 //! them, and are called over sockets.
 
+mod attribution;
 mod chat;
 mod cluster;
+mod comer;
 mod floor;
 mod latencies;
 mod load;
@@ -36,6 +38,9 @@ pub enum Benchmark {
     /// Messages a second and how long one takes, beside the empty call and pgbench; and whether listing
     /// messages and chatrooms depends on how many there are.
     Chat(ChatArgs),
+    /// Orders recorded and imported and message facts consumed a second, beside pgbench; how long a credit
+    /// follows its link; and whether it matters how much there is already.
+    Attribution(AttributionArgs),
     /// The watchers of `chat`, which starts them.
     #[command(hide = true)]
     Watchers,
@@ -95,6 +100,26 @@ pub struct ChatArgs {
     seed: u64,
 }
 
+/// What the benchmark of attribution is told.
+#[derive(Args)]
+pub struct AttributionArgs {
+    #[command(flatten)]
+    common: CommonArgs,
+    /// How many orders the large database has, and ten times as many messages.
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1_000..=10_000_000))]
+    rows: u32,
+    /// How many record orders at once, streams that import, and pgbench's clients [default: the best of 8
+    /// to 64, of 1 to 8, and of 8 to 64].
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=200))]
+    callers: Option<u16>,
+    /// How many links are made in either database, fifty a second, each with an order to be credited.
+    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(2..=100_000))]
+    links: u32,
+    /// What the random choice of customers begins with: the same seed chooses the same.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
 /// What the suite runs on, where it is not a private PostgreSQL.
 #[derive(Clone, Debug)]
 enum Engine {
@@ -128,6 +153,7 @@ pub async fn run(benchmark: &Benchmark, stop: impl Future<Output = ()>) -> anyho
     let common = match benchmark {
         Benchmark::SignIn(args) => &args.common,
         Benchmark::Chat(args) => &args.common,
+        Benchmark::Attribution(args) => &args.common,
         Benchmark::Watchers => return chat::watchers::watch().await,
     };
     let report = Report::new(common.json);
@@ -138,6 +164,9 @@ pub async fn run(benchmark: &Benchmark, stop: impl Future<Output = ()>) -> anyho
         match benchmark {
             Benchmark::SignIn(args) => Box::pin(sign_in::measure(&stage, args, &report)).await,
             Benchmark::Chat(args) => Box::pin(chat::measure(&stage, args, &report)).await,
+            Benchmark::Attribution(args) => {
+                Box::pin(attribution::measure(&stage, args, &report)).await
+            }
             Benchmark::Watchers => Ok(()),
         }
     };

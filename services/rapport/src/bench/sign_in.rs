@@ -8,13 +8,12 @@ mod histories;
 mod rates;
 
 use kit::db::Db;
-use rapport_proto::identity::v1::{MergePolicyPreset, SignInOutcomeKind};
+use rapport_proto::identity::v1::MergePolicyPreset;
 
 use super::{SignInArgs, report::Report, stage::Stage};
-use crate::client::shop::{Shop, ShopMember, SignedIn, Visitor};
+use crate::client::shop::{Shop, ShopMember};
 
 const BRAND_ID: &str = "bench";
-const EMAIL: &str = "ann@example.com";
 
 /// The Brand that is signed in to.
 #[derive(Clone)]
@@ -22,13 +21,6 @@ struct World {
     shop: Shop,
     member: ShopMember,
     chat_db: Db,
-}
-
-/// A visitor about to sign in, who has both accounts.
-#[derive(Clone)]
-struct Comer {
-    customer_id: String,
-    temporary: Visitor,
 }
 
 /// Measures, and reports.
@@ -54,31 +46,4 @@ pub(super) async fn measure(
     histories::measure(&world, args, report).await?;
     rates::measure(&world, stage, args, report).await?;
     running.suite.stop().await
-}
-
-impl World {
-    /// Returns a visitor with a temporary session and a client account.
-    async fn welcome(&self) -> anyhow::Result<Comer> {
-        let customer_id = crate::client::request_id();
-        self.shop.sign_in(&customer_id, Some(EMAIL), None).await?;
-        Ok(Comer {
-            customer_id,
-            temporary: self.shop.welcome("Ann", Some(EMAIL)).await?,
-        })
-    }
-
-    /// Signs him in, and checks that this linked his accounts.
-    async fn sign_in(&self, comer: &Comer) -> anyhow::Result<SignedIn> {
-        let signed_in = self
-            .shop
-            .sign_in(&comer.customer_id, Some(EMAIL), Some(&comer.temporary))
-            .await?;
-        let kind = signed_in.outcome.kind();
-        anyhow::ensure!(
-            kind == SignInOutcomeKind::Linked,
-            "a sign-in of case 3 links the accounts, and this one answered {}",
-            kind.as_str_name()
-        );
-        Ok(signed_in)
-    }
 }

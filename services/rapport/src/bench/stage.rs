@@ -5,7 +5,7 @@ use diesel::{QueryableByName, sql_types::Text};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use kit::{
     config::{Secrets, ServiceName},
-    db::{Connection, Db},
+    db::{Connection, Db, Migrations},
     limit::LimitConfig,
 };
 use secrecy::ExposeSecret;
@@ -112,8 +112,17 @@ impl Stage {
 
     /// Returns chat's database, beside the service that runs on it.
     pub(super) async fn chat_db(&self) -> anyhow::Result<Db> {
-        let url = self.suite.url(ServiceName::Chat.as_str());
-        Ok(Db::open(&url, chat::migrations()).await?)
+        self.open(ServiceName::Chat, chat::migrations()).await
+    }
+
+    /// Returns attribution's database, beside the service that runs on it.
+    pub(super) async fn attribution_db(&self) -> anyhow::Result<Db> {
+        self.open(ServiceName::Attribution, attribution::migrations())
+            .await
+    }
+
+    async fn open(&self, name: ServiceName, migrations: Migrations) -> anyhow::Result<Db> {
+        Ok(Db::open(&self.suite.url(name.as_str()), migrations).await?)
     }
 
     /// Returns pgbench, ready to run.

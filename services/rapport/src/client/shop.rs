@@ -144,6 +144,16 @@ impl Shop {
         })
     }
 
+    /// Returns the shop with a service token that was given just now.
+    ///
+    /// # Errors
+    ///
+    /// When the API key is refused.
+    pub async fn renew(&self) -> anyhow::Result<Self> {
+        let secret = self.assertion_secret.clone();
+        Self::reopen(&self.channels, &self.brand_id, &self.api_key, secret).await
+    }
+
     async fn set_commission(&mut self) -> anyhow::Result<()> {
         let policy = AttributionPolicy {
             commission_rate_ppm: COMMISSION_RATE_PPM,
@@ -337,21 +347,8 @@ impl Shop {
         customer_id: &str,
         total: Money,
     ) -> anyhow::Result<Attribution> {
-        let order = OrderReport {
-            order_id: order_id.to_owned(),
-            buyer: Some(Buyer {
-                customer_id: customer_id.to_owned(),
-                ..Default::default()
-            }),
-            total: Some(total),
-            status: Some(OrderStatus {
-                label: "OK".to_owned(),
-                status_time: None,
-            }),
-            ..Default::default()
-        };
         let request = RecordOrderRequest {
-            order: Some(order),
+            order: Some(paid_order(order_id, customer_id, total)),
             consistency_token: String::new(),
             request_id: request_id(),
         };
@@ -402,6 +399,23 @@ impl Shop {
             .iter()
             .find(|amount| amount.currency_code == currency_code)
             .map_or(0, |amount| amount.minor_units))
+    }
+}
+
+/// Returns the report of a customer's order that is paid.
+pub fn paid_order(order_id: &str, customer_id: &str, total: Money) -> OrderReport {
+    OrderReport {
+        order_id: order_id.to_owned(),
+        buyer: Some(Buyer {
+            customer_id: customer_id.to_owned(),
+            ..Default::default()
+        }),
+        total: Some(total),
+        status: Some(OrderStatus {
+            label: "OK".to_owned(),
+            status_time: None,
+        }),
+        ..Default::default()
     }
 }
 

@@ -5,9 +5,10 @@ use std::time::Duration;
 use rapport_proto::chat::v1::{Chatroom, ListMessagesRequest};
 use tokio::time::Instant;
 
-use super::{Comer, World};
+use super::World;
 use crate::bench::{
     SignInArgs,
+    comer::Comer,
     latencies::Latencies,
     report::{Report, progress},
     seed,
@@ -80,7 +81,7 @@ impl World {
     /// Has a temporary visitor and the Member exchange so many messages, and checks through the API
     /// that they are there.
     async fn tell(&self, messages: u32) -> anyhow::Result<Historian> {
-        let comer = self.welcome().await?;
+        let comer = Comer::welcome(&self.shop).await?;
         let visitor = &comer.temporary;
         let chatroom = visitor.open_direct(&self.member).await?;
         visitor
@@ -122,7 +123,7 @@ impl World {
     /// Signs a visitor in, lists his chatrooms and opens the one with the Member.
     async fn return_of(&self, historian: &Historian, steps: &mut Steps) -> anyhow::Result<()> {
         let start = Instant::now();
-        let client = self.sign_in(&historian.comer).await?.visitor;
+        let client = historian.comer.sign_in(&self.shop).await?.visitor;
         let signed_in = start.elapsed();
         let listed = client.caller.chatrooms().await?;
         let listing = start.elapsed();

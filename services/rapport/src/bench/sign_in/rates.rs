@@ -5,9 +5,10 @@ use std::{
     time::Duration,
 };
 
-use super::{Comer, World};
+use super::World;
 use crate::bench::{
     SignInArgs,
+    comer::Comer,
     load::{Slice, closed_loop, open_loop},
     report::{Report, median, progress},
     stage::Stage,
@@ -96,7 +97,7 @@ impl World {
         let call = move |()| {
             let (world, welcomed) = (world.clone(), Arc::clone(&welcomed));
             async move {
-                let comer = world.welcome().await?;
+                let comer = Comer::welcome(&world.shop).await?;
                 let mut welcomed = welcomed.lock().unwrap_or_else(PoisonError::into_inner);
                 welcomed.push(comer);
                 Ok(())
@@ -128,7 +129,7 @@ impl World {
         let world = self.clone();
         move |comer| {
             let world = world.clone();
-            Box::pin(async move { world.sign_in(&comer).await.map(drop) })
+            Box::pin(async move { comer.sign_in(&world.shop).await.map(drop) })
         }
     }
 }

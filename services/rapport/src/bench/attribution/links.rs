@@ -1,0 +1,156 @@
+//! How soon a credit follows the link that earns it.
+//!
+//! A visitor talked to a Member as a temporary account, and his order names him as the customer that he is
+//! at the shop. When he signs in the two are linked, and the order is credited. That is counted from the
+//! link's own time, which identity reads before it commits, until one who watches attributions is told of
+//! the entry, which is after that is committed: so it is never less than from commit to booking.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use anyhow::Context;
+use chrono::{DateTime, Utc};
+use kit::{clock::Clock, convert::instant};
+use rapport_proto::attribution::v1::{
+    WatchAttributionsRequest, WatchAttributionsResponse, watch_attributions_response::Update,
+};
+use tonic::Streaming;
+
+use super::{World, buy, is_credited, total};
+use crate::{
+    bench::{
+        comer::Comer,
+        latencies::Latencies,
+        load::{closed_loop, open_loop},
+        report::progress,
+    },
+    client::{
+        request_id,
+        shop::{Shop, ShopMember},
+    },
+};
+
+/// Links a second.
+const RATE: f64 = 50.0;
+/// Few: on PostgreSQL those who come at once make each other try again.
+const WELCOMERS: usize = 4;
+/// How long an entry may take when all links are made.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Who will sign in, and his order.
+struct Customer {
+    comer: Comer,
+    order_id: String,
+}
+
+/// Instants of orders.
+type Times = Vec<(String, DateTime<Utc>)>;
+
+/// Makes `count` links at a fixed rate, and returns how long after each its order was credited.
+pub(super) async fn measure(world: &World, count: usize) -> anyhow::Result<Latencies> {
+    progress(&format!("making {count} links, {RATE:.0} a second"));
+    let shop = &world.shops[0];
+    let member = shop.hire("Mia").await?;
+    let customers = welcome_all(shop, &member, count).await?;
+    buy(shop, &member).await?;
+    let mut attributions = shop.service.attributions.clone();
+    let request = WatchAttributionsRequest::default();
+    let mut told = attributions.watch_attributions(request).await?.into_inner();
+    // It is watched from the first heartbeat on.
+    told.message().await?;
+    let booking = tokio::spawn(book_times(told, count));
+    let linked = link_all(shop, customers).await?;
+    let booked = tokio::time::timeout(PATIENCE, booking);
+    let booked = booked.await.context("not every link earned a credit")???;
+    let mut latencies = Latencies::default();
+    for (order_id, link_time) in linked {
+        let book_time = booked
+            .get(&order_id)
+            .context("another order was credited")?;
+        latencies.record((*book_time - link_time).to_std()?);
+    }
+    Ok(latencies)
+}
+
+/// Has temporary visitors talk to the Member, and those they are at the shop place an order each.
+async fn welcome_all(
+    shop: &Shop,
+    member: &ShopMember,
+    count: usize,
+) -> anyhow::Result<Vec<Customer>> {
+    let customers = Arc::new(Mutex::new(Vec::with_capacity(count)));
+    let (shop, member, welcomed) = (shop.clone(), member.clone(), Arc::clone(&customers));
+    let call = move |()| {
+        let (shop, member, welcomed) = (shop.clone(), member.clone(), Arc::clone(&welcomed));
+        async move {
+            let customer = welcome(&shop, &member).await?;
+            locked(&welcomed).push(customer);
+            Ok(())
+        }
+    };
+    closed_loop(vec![(); count], WELCOMERS, Duration::MAX, call).await?;
+    let customers = std::mem::take(&mut *locked(&customers));
+    Ok(customers)
+}
+
+async fn welcome(shop: &Shop, member: &ShopMember) -> anyhow::Result<Customer> {
+    let comer = Comer::welcome(shop).await?;
+    let visitor = &comer.temporary;
+    let chatroom = visitor.open_direct(member).await?;
+    visitor
+        .caller
+        .say(&chatroom, "Does it come in blue?")
+        .await?;
+    let answer = "It does, and in green.";
+    member.caller.say(&chatroom, answer).await?;
+    let order_id = request_id();
+    let attribution = shop.order(&order_id, &comer.customer_id, total()).await?;
+    anyhow::ensure!(
+        !is_credited(&attribution),
+        "an order is credited before its link is made"
+    );
+    Ok(Customer { comer, order_id })
+}
+
+/// Signs them in at the rate, and returns the time of each link by order.
+async fn link_all(shop: &Shop, customers: Vec<Customer>) -> anyhow::Result<Times> {
+    let times = Arc::new(Mutex::new(Times::new()));
+    let (shop, linked) = (shop.clone(), Arc::clone(&times));
+    let call = move |customer: Customer| {
+        let (shop, linked) = (shop.clone(), Arc::clone(&linked));
+        async move {
+            let link = customer.comer.sign_in(&shop).await?.outcome.link;
+            let link_time = link.and_then(|link| instant(&link.link_time?));
+            let link_time = link_time.context("a link has a time")?;
+            locked(&linked).push((customer.order_id, link_time));
+            Ok(())
+        }
+    };
+    open_loop(customers, RATE, Duration::MAX, call).await?;
+    let times = std::mem::take(&mut *locked(&times));
+    Ok(times)
+}
+
+/// Returns when the entry of each order was told, once there are `count`.
+async fn book_times(
+    mut told: Streaming<WatchAttributionsResponse>,
+    count: usize,
+) -> anyhow::Result<HashMap<String, DateTime<Utc>>> {
+    let clock = Clock::system();
+    let mut booked = HashMap::with_capacity(count);
+    while booked.len() < count {
+        let told = told.message().await?.context("the stream ended")?;
+        if let Some(Update::LedgerEntry(entry)) = told.update {
+            booked.insert(entry.order_id, clock.now());
+        }
+    }
+    Ok(booked)
+}
+
+/// Nothing can panic while it holds the lock.
+fn locked<T>(values: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    values.lock().unwrap_or_else(PoisonError::into_inner)
+}
