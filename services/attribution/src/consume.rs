@@ -15,13 +15,13 @@
 //!
 //! Source: SPEC 42, 49 to 53.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
     evidence::MessageFact,
     id::BrandId,
-    message::{MessageKind, MessageOrigin, Side, is_evidence},
+    message::{MessageKind, MessageOrigin, Side},
 };
 use futures_util::future::BoxFuture;
 use kit::{
@@ -41,7 +41,7 @@ use crate::{
         brands,
         chatrooms::{self, Chatroom},
         dirty_marks::{self, NewMark, Subject},
-        messages,
+        messages::{self, Message},
     },
 };
 
@@ -60,11 +60,11 @@ impl Marks {
     }
 
     async fn write(self, connection: &mut Connection) -> Result<(), StoreError> {
-        for ((brand_id, subject), from_time) in self.0 {
+        let marks = self.0.into_iter().map(|((brand_id, subject), from_time)| {
             let mark = NewMark { subject, from_time };
-            dirty_marks::insert(connection, &brand_id, &mark).await?;
-        }
-        Ok(())
+            (brand_id, mark)
+        });
+        dirty_marks::insert_all(connection, &marks.collect::<Vec<_>>()).await
     }
 }
 
@@ -121,21 +121,71 @@ pub(crate) fn apply_chat<'a>(
     _now: DateTime<Utc>,
 ) -> BoxFuture<'a, Result<(), StoreError>> {
     Box::pin(async move {
-        let mut marks = Marks::default();
+        let mut told = Told::default();
         for event in &batch.events {
             let brand_id = brand_of(event)?;
             match &event.payload {
-                Some(Payload::ChatroomOpened(opened)) => {
-                    keep_chatroom(connection, &mut marks, &brand_id, opened).await?;
-                }
-                Some(Payload::MessageSent(sent)) => {
-                    keep_message(connection, &mut marks, &brand_id, sent).await?;
-                }
+                Some(Payload::ChatroomOpened(opened)) => told.add_chatroom(&brand_id, opened)?,
+                Some(Payload::MessageSent(sent)) => told.add_message(&brand_id, sent)?,
                 _ => {}
             }
         }
-        marks.write(connection).await
+        chatrooms::keep_all(connection, &told.chatrooms).await?;
+        messages::keep_all(connection, &told.messages).await?;
+        told.marks.write(connection).await
     })
+}
+
+/// What chat says in a batch.
+#[derive(Default)]
+struct Told {
+    chatrooms: BTreeSet<(BrandId, Chatroom)>,
+    messages: Vec<Message>,
+    marks: Marks,
+}
+
+impl Told {
+    /// An empty chatroom changes what is said of orders of any time: that there is one.
+    fn add_chatroom(
+        &mut self,
+        brand_id: &BrandId,
+        opened: &ChatroomOpened,
+    ) -> Result<(), StoreError> {
+        let chatroom = Chatroom {
+            chatroom_id: read("chatroom_id", &opened.chatroom_id)?,
+            account_id: read("account_id", &opened.account_id)?,
+            member_id: read("member_id", &opened.member_id)?,
+        };
+        self.chatrooms.insert((brand_id.clone(), chatroom));
+        let subject = Subject::Account(chatroom.account_id);
+        self.marks.add(brand_id, NewMark::new(subject));
+        Ok(())
+    }
+
+    /// A message counts for orders placed after it alone (SPEC 38), so one that is told of at once, as
+    /// nearly all are, touches no order there is.
+    fn add_message(&mut self, brand_id: &BrandId, sent: &MessageSent) -> Result<(), StoreError> {
+        let chatroom = Chatroom {
+            chatroom_id: read("chatroom_id", &sent.chatroom_id)?,
+            account_id: read("account_id", &sent.account_id)?,
+            member_id: read("member_id", &sent.member_id)?,
+        };
+        let message = Message {
+            brand_id: brand_id.clone(),
+            chatroom_id: chatroom.chatroom_id,
+            id: read("message_id", &sent.message_id)?,
+            fact: message_fact(sent)?,
+        };
+        // The message may have come before its chatroom; it says all there is to know of it.
+        self.chatrooms.insert((brand_id.clone(), chatroom));
+        if message.is_evidence() {
+            let subject = Subject::Account(chatroom.account_id);
+            let mark = NewMark::from(subject, message.fact.message_time);
+            self.marks.add(brand_id, mark);
+        }
+        self.messages.push(message);
+        Ok(())
+    }
 }
 
 /// Marks the customer ids that were the Member's own, and those that are from now on.
@@ -169,51 +219,6 @@ async fn keep_brand(
         .and_then(convert::span)
         .filter(|limit| *limit > TimeDelta::zero());
     brands::keep(connection, brand_id, state.revision, limit).await
-}
-
-/// An empty chatroom changes what is said of orders of any time: that there is one.
-async fn keep_chatroom(
-    connection: &mut Connection,
-    marks: &mut Marks,
-    brand_id: &BrandId,
-    opened: &ChatroomOpened,
-) -> Result<(), StoreError> {
-    let chatroom = Chatroom {
-        chatroom_id: read("chatroom_id", &opened.chatroom_id)?,
-        account_id: read("account_id", &opened.account_id)?,
-        member_id: read("member_id", &opened.member_id)?,
-    };
-    chatrooms::keep(connection, brand_id, chatroom).await?;
-    marks.add(
-        brand_id,
-        NewMark::new(Subject::Account(chatroom.account_id)),
-    );
-    Ok(())
-}
-
-/// A message counts for orders placed after it alone (SPEC 38), so one that is told of at once, as
-/// nearly all are, touches no order there is.
-async fn keep_message(
-    connection: &mut Connection,
-    marks: &mut Marks,
-    brand_id: &BrandId,
-    sent: &MessageSent,
-) -> Result<(), StoreError> {
-    let chatroom = Chatroom {
-        chatroom_id: read("chatroom_id", &sent.chatroom_id)?,
-        account_id: read("account_id", &sent.account_id)?,
-        member_id: read("member_id", &sent.member_id)?,
-    };
-    let message_id = read("message_id", &sent.message_id)?;
-    let fact = message_fact(sent)?;
-    // The message may have come before its chatroom; it says all there is to know of it.
-    chatrooms::keep(connection, brand_id, chatroom).await?;
-    messages::keep(connection, brand_id, chatroom.chatroom_id, message_id, fact).await?;
-    if is_evidence(fact.kind, fact.origin, fact.side) {
-        let subject = Subject::Account(chatroom.account_id);
-        marks.add(brand_id, NewMark::from(subject, fact.message_time));
-    }
-    Ok(())
 }
 
 fn message_fact(sent: &MessageSent) -> Result<MessageFact, StoreError> {

@@ -5,11 +5,15 @@
 //! fact, and no fact is without a mark until it was looked at, whoever commits first.
 
 use chrono::{DateTime, Utc};
-use diesel::{ExpressionMethods, QueryDsl, Queryable, dsl::max, sql_types::Array};
+use diesel::{
+    ExpressionMethods, QueryDsl, Queryable,
+    dsl::max,
+    sql_types::{Array, Nullable},
+};
 use diesel_async::RunQueryDsl;
 use domain::id::{AccountId, BrandId, CartId, CustomerId, OrderId};
 use kit::{
-    db::{Connection, DbText, PgText, Sql, StoreError},
+    db::{Connection, DbText, DbTime, PgText, Sql, StoreError},
     query,
 };
 
@@ -129,34 +133,52 @@ pub(crate) async fn insert(
     Ok(())
 }
 
-/// Marks orders, in the transaction of the facts; on PostgreSQL by one statement.
+/// Inserts marks, in the transaction of the facts; on PostgreSQL by one statement.
+pub(crate) async fn insert_all(
+    connection: &mut Connection,
+    marks: &[(BrandId, NewMark)],
+) -> Result<(), StoreError> {
+    match connection {
+        _ if marks.is_empty() => {}
+        Connection::Postgres(c) => {
+            insertion(marks).execute(c).await?;
+        }
+        Connection::Sqlite(_) => {
+            for (brand_id, mark) in marks {
+                insert(connection, brand_id, mark).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn insertion(marks: &[(BrandId, NewMark)]) -> PgText<'static> {
+    let (kinds, subjects): (Vec<_>, Vec<_>) = marks
+        .iter()
+        .map(|(_, mark)| mark.subject.columns())
+        .map(|(kind, subject)| (Sql(kind), Sql(subject)))
+        .unzip();
+    let brand_ids = marks.iter().map(|(brand_id, _)| Sql(brand_id.clone()));
+    let from_times = marks.iter().map(|(_, mark)| mark.from_time.map(Sql));
+    PgText::new(
+        "INSERT INTO dirty_mark (brand_id, subject_kind, subject, from_time) \
+         SELECT * FROM unnest(?, ?, ?, ?)",
+    )
+    .bind::<Array<DbText>, _>(brand_ids.collect::<Vec<_>>())
+    .bind::<Array<DbText>, _>(kinds)
+    .bind::<Array<DbText>, _>(subjects)
+    .bind::<Array<Nullable<DbTime>>, _>(from_times.collect::<Vec<_>>())
+}
+
+/// Marks orders, in the transaction of the facts.
 pub(crate) async fn insert_orders(
     connection: &mut Connection,
     brand_id: &BrandId,
     orders: &[OrderId],
 ) -> Result<(), StoreError> {
-    match connection {
-        _ if orders.is_empty() => {}
-        Connection::Postgres(c) => {
-            let subjects: Vec<_> = orders.iter().map(|order| Sql(order.clone())).collect();
-            PgText::<()>::new(
-                "INSERT INTO dirty_mark (brand_id, subject_kind, subject) \
-                 SELECT ?, ?, subject FROM unnest(?) AS subject",
-            )
-            .bind::<DbText, _>(Sql(brand_id.clone()))
-            .bind::<DbText, _>(Sql(ORDER))
-            .bind::<Array<DbText>, _>(subjects)
-            .execute(c)
-            .await?;
-        }
-        Connection::Sqlite(_) => {
-            for order_id in orders {
-                let mark = NewMark::new(Subject::Order(order_id.clone()));
-                insert(connection, brand_id, &mark).await?;
-            }
-        }
-    }
-    Ok(())
+    let mark = |order: &OrderId| NewMark::new(Subject::Order(order.clone()));
+    let marks = orders.iter().map(|order| (brand_id.clone(), mark(order)));
+    insert_all(connection, &marks.collect::<Vec<_>>()).await
 }
 
 /// Returns the Brands that have marks, each with the greatest number that one has now.

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use diesel::{
     ExpressionMethods, QueryDsl,
     dsl::{count_star, max, min},
-    sql_types::{Array, BigInt, Nullable},
+    sql_types::{Array, BigInt, Bool, Nullable},
 };
 use diesel_async::RunQueryDsl;
 use domain::{
@@ -14,36 +14,85 @@ use domain::{
     id::{BrandId, ChatroomId, MessageId},
     message::{Side, is_evidence},
 };
-use kit::{
-    db::{Connection, DbText, DbTime, DbUuid, PgText, Sql, StoreError},
-    query,
-};
+use kit::db::{Connection, DbText, DbTime, DbUuid, PgText, Sql, StoreError};
 
 use super::{revision, schema::message};
 
-/// Keeps a message of a chatroom that is known, unless it is known itself.
-pub(crate) async fn keep(
+/// A message of a chatroom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Message {
+    pub(crate) brand_id: BrandId,
+    pub(crate) chatroom_id: ChatroomId,
+    pub(crate) id: MessageId,
+    pub(crate) fact: MessageFact,
+}
+
+impl Message {
+    /// Whether it counts for the orders placed after it (SPEC 39).
+    pub(crate) fn is_evidence(&self) -> bool {
+        is_evidence(self.fact.kind, self.fact.origin, self.fact.side)
+    }
+}
+
+/// Keeps those of `messages`, of chatrooms that are known, that are not known themselves; on
+/// PostgreSQL by one statement.
+pub(crate) async fn keep_all(
     connection: &mut Connection,
-    brand_id: &BrandId,
-    chatroom_id: ChatroomId,
-    message_id: MessageId,
-    fact: MessageFact,
+    messages: &[Message],
 ) -> Result<(), StoreError> {
-    query!(connection, |c| diesel::insert_into(message::table)
-        .values((
-            message::brand_id.eq(Sql(brand_id)),
-            message::chatroom_id.eq(Sql(chatroom_id)),
-            message::message_id.eq(Sql(message_id)),
-            message::side.eq(Sql(fact.side)),
-            message::kind.eq(Sql(fact.kind)),
-            message::origin.eq(Sql(fact.origin)),
-            message::is_evidence.eq(is_evidence(fact.kind, fact.origin, fact.side)),
-            message::message_time.eq(Sql(fact.message_time)),
-        ))
-        .on_conflict_do_nothing()
-        .execute(c)
-        .await)?;
+    match connection {
+        _ if messages.is_empty() => {}
+        Connection::Postgres(c) => {
+            insertion(messages).execute(c).await?;
+        }
+        Connection::Sqlite(c) => {
+            for one in messages {
+                diesel::insert_into(message::table)
+                    .values((
+                        message::brand_id.eq(Sql(&one.brand_id)),
+                        message::chatroom_id.eq(Sql(one.chatroom_id)),
+                        message::message_id.eq(Sql(one.id)),
+                        message::side.eq(Sql(one.fact.side)),
+                        message::kind.eq(Sql(one.fact.kind)),
+                        message::origin.eq(Sql(one.fact.origin)),
+                        message::is_evidence.eq(one.is_evidence()),
+                        message::message_time.eq(Sql(one.fact.message_time)),
+                    ))
+                    .on_conflict_do_nothing()
+                    .execute(c)
+                    .await?;
+            }
+        }
+    }
     Ok(())
+}
+
+fn insertion(messages: &[Message]) -> PgText<'static> {
+    let brand_ids = messages.iter().map(|one| Sql(one.brand_id.clone()));
+    let chatroom_ids = messages.iter().map(|one| Sql(one.chatroom_id));
+    let ids = messages.iter().map(|one| Sql(one.id));
+    let facts = || messages.iter().map(|one| one.fact);
+    PgText::new(
+        "INSERT INTO message (brand_id, chatroom_id, message_id, side, kind, origin, is_evidence, \
+         message_time) SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+    )
+    .bind::<Array<DbText>, _>(brand_ids.collect::<Vec<_>>())
+    .bind::<Array<DbUuid>, _>(chatroom_ids.collect::<Vec<_>>())
+    .bind::<Array<DbUuid>, _>(ids.collect::<Vec<_>>())
+    .bind::<Array<DbText>, _>(facts().map(|fact| Sql(fact.side)).collect::<Vec<_>>())
+    .bind::<Array<DbText>, _>(facts().map(|fact| Sql(fact.kind)).collect::<Vec<_>>())
+    .bind::<Array<DbText>, _>(facts().map(|fact| Sql(fact.origin)).collect::<Vec<_>>())
+    .bind::<Array<Bool>, _>(
+        messages
+            .iter()
+            .map(Message::is_evidence)
+            .collect::<Vec<_>>(),
+    )
+    .bind::<Array<DbTime>, _>(
+        facts()
+            .map(|fact| Sql(fact.message_time))
+            .collect::<Vec<_>>(),
+    )
 }
 
 /// A chatroom, and the time of an order for which it may prove something.

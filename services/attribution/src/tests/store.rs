@@ -19,7 +19,7 @@ use crate::store::{
     attribution_policies,
     chatrooms::{self, Chatroom},
     dirty_marks::{self, NewMark, Subject},
-    messages::{self, Question},
+    messages::{self, Message, Question},
     orders::{self, Keys},
 };
 
@@ -84,12 +84,17 @@ async fn keep(
     connection: &mut Connection,
     (brand, room, facts): &(domain::id::BrandId, Chatroom, Vec<MessageFact>),
 ) -> Result<(), StoreError> {
+    let rooms = [(brand.clone(), *room)].into();
+    let kept = (0_u128..).zip(facts).map(|(index, fact)| Message {
+        brand_id: brand.clone(),
+        chatroom_id: room.chatroom_id,
+        id: uuid::Uuid::from_u128(index).into(),
+        fact: *fact,
+    });
+    let kept: Vec<Message> = kept.collect();
     for _ in 0..2 {
-        chatrooms::keep(connection, brand, *room).await?;
-        for (index, fact) in (0_u128..).zip(facts) {
-            let id = uuid::Uuid::from_u128(index).into();
-            messages::keep(connection, brand, room.chatroom_id, id, *fact).await?;
-        }
+        chatrooms::keep_all(connection, &rooms).await?;
+        messages::keep_all(connection, &kept).await?;
     }
     Ok(())
 }
