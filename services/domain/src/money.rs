@@ -2,7 +2,7 @@
 //!
 //! | operation              | guarantees                                                          |
 //! |------------------------|---------------------------------------------------------------------|
-//! | [`Money::amount`]      | never negative: what orders and refunds carry                       |
+//! | [`Money::amount`]      | 0 to [`Money::LARGEST`]: what orders and refunds carry              |
 //! | [`Money::checked_add`], [`Money::checked_sub`] | one currency, no overflow, or an error      |
 //! | [`Money::split`]       | shares + remainder = amount, each share in proportion, rounded towards zero |
 //! | [`Money::portion`]     | rounded towards zero; never more than the amount                    |
@@ -47,6 +47,9 @@ pub enum MoneyError {
         /// The currency of the other.
         found: Currency,
     },
+    /// More than an order or a refund may come to.
+    #[error("must be at most {} minor units", Money::LARGEST)]
+    TooLarge,
     /// Beyond 64 bits of minor units.
     #[error("is too large")]
     Overflow,
@@ -56,6 +59,10 @@ pub enum MoneyError {
 }
 
 impl Money {
+    /// What an order or a refund comes to at most, in minor units: ten thousand million euros. Nine million
+    /// of these sum to less than 64 bits hold, so that no balance can leave them.
+    pub const LARGEST: i64 = 1_000_000_000_000;
+
     /// Returns an amount that may be negative, as the entries of the ledger are.
     pub const fn new(minor_units: i64, currency: Currency) -> Self {
         Self {
@@ -64,14 +71,17 @@ impl Money {
         }
     }
 
-    /// Returns an amount that is not negative.
+    /// Returns an amount that an order or a refund may come to.
     ///
     /// # Errors
     ///
-    /// [`MoneyError::Negative`]. Source: SPEC 46.
+    /// [`MoneyError::Negative`] and [`MoneyError::TooLarge`]. Source: SPEC 46.
     pub const fn amount(minor_units: i64, currency: Currency) -> Result<Self, MoneyError> {
         if minor_units < 0 {
             return Err(MoneyError::Negative);
+        }
+        if minor_units > Self::LARGEST {
+            return Err(MoneyError::TooLarge);
         }
         Ok(Self::new(minor_units, currency))
     }
@@ -235,9 +245,13 @@ mod tests {
     }
 
     #[test]
-    fn negative_and_mixed_amounts_are_refused() {
+    fn negative_huge_and_mixed_amounts_are_refused() {
         let (expected, found) = (eur(0).currency(), Currency::parse("USD").unwrap());
         assert_eq!(Money::amount(-1, expected), Err(MoneyError::Negative)); // SPEC 46
+        let largest = Money::LARGEST;
+        assert_eq!(Money::amount(largest, expected), Ok(eur(largest)));
+        let too_large = Money::amount(largest + 1, expected);
+        assert_eq!(too_large, Err(MoneyError::TooLarge));
         assert_eq!(
             eur(1).checked_add(Money::zero(found)),
             Err(MoneyError::MixedCurrencies { expected, found })

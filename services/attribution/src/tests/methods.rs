@@ -194,6 +194,13 @@ async fn bad_input_is_refused_with_a_reason_and_keeps_no_row() {
     let unknown = invalid(|order| order.total.as_mut().unwrap().currency_code = "AAA".to_owned());
     let refused = orders.record_order(unknown).await;
     check(refused, Code::InvalidArgument, "FIELD_INVALID");
+    for minor_units in [-1, 1_000_000_000_001, i64::MAX] {
+        let mut request = report();
+        let total = request.order.as_mut().unwrap().total.as_mut().unwrap();
+        total.minor_units = minor_units;
+        let refused = orders.record_order(service(request)).await; // SPEC 46
+        check(refused, Code::InvalidArgument, "FIELD_INVALID");
+    }
     let ahead = invalid(|order| order.order_time = Some(timestamp(minute(6))));
     let refused = orders.record_order(ahead).await;
     check(refused, Code::InvalidArgument, "ORDER_IN_FUTURE");
