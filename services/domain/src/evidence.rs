@@ -1,8 +1,8 @@
 //! What a chatroom proves for one order, and whether that is enough.
 //!
-//! Messages fold into a summary that a store can as well compute in SQL: for each side the count and
-//! the times of the first and the last evidence message **strictly before the order**. What comes at
-//! the order's instant or after it is as if it were never written.
+//! Messages fold into a summary that a store can as well look up in an index, however many there are: for
+//! each side the times of the first and the last evidence message **strictly before the order**. What
+//! comes at the order's instant or after it is as if it were never written.
 //!
 //! | visitor's evidence | Member's evidence | last of either                     | [`Qualification`]   |
 //! |--------------------|-------------------|------------------------------------|---------------------|
@@ -48,8 +48,6 @@ pub struct MessageFact {
 /// The evidence of one side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SideEvidence {
-    /// How many messages: at least 1.
-    pub message_count: u64,
     /// When the first was sent.
     pub first_time: DateTime<Utc>,
     /// When the last was sent; not before the first.
@@ -154,12 +152,10 @@ impl SideEvidence {
     fn with(known: Option<Self>, message_time: DateTime<Utc>) -> Self {
         match known {
             None => Self {
-                message_count: 1,
                 first_time: message_time,
                 last_time: message_time,
             },
             Some(known) => Self {
-                message_count: known.message_count.saturating_add(1),
                 first_time: known.first_time.min(message_time),
                 last_time: known.last_time.max(message_time),
             },
@@ -289,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_summary_counts_and_bounds_each_side() {
+    fn a_summary_bounds_each_side() {
         let messages = [
             text(Side::Visitor, days_before(3)),
             text(Side::Visitor, days_before(9)),
@@ -297,7 +293,6 @@ mod tests {
         ];
         let evidence = Evidence::of(&messages, order_time());
         let visitor = SideEvidence {
-            message_count: 2,
             first_time: days_before(9),
             last_time: days_before(3),
         };

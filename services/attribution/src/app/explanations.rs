@@ -4,10 +4,13 @@
 
 pub(crate) mod buyer_keys;
 
+use std::collections::BTreeMap;
+
 use domain::{
     attribution::{Attribution, OrderFacts, attribute, attribute_without_link},
-    id::{BrandId, LinkId, OrderId},
+    id::{BrandId, ChatroomId, LinkId, OrderId},
     ledger::{Targets, decide_targets},
+    message::Side,
     order::StatusLabel,
 };
 use kit::{consistency::ConsistencyToken, directory::links};
@@ -22,6 +25,7 @@ use crate::{
     evaluate::{facts, order::finding},
     store::{
         attributions::StoredAttribution,
+        messages,
         orders::{self, RecordedOrder},
     },
 };
@@ -33,6 +37,8 @@ pub(crate) struct Explanation {
     pub(crate) view: AttributionView,
     pub(crate) recorded: RecordedOrder,
     pub(crate) facts: OrderFacts,
+    /// How many messages of each side count.
+    pub(crate) evidence_counts: BTreeMap<(ChatroomId, Side), i64>,
     pub(crate) attribution: Attribution,
     pub(crate) targets: Targets,
     /// How the buyer was looked for.
@@ -75,6 +81,11 @@ pub(crate) async fn explain(
     let view = attributions::find(&mut connection, brand_id, order_id).await?;
     let view = view.ok_or_else(not_found)?;
     let mut facts = facts::load_one(&mut connection, brand_id, &recorded).await?;
+    let evidence_counts = {
+        let chatrooms = facts.chatrooms.iter().map(|room| room.chatroom);
+        let (chatrooms, time): (Vec<_>, _) = (chatrooms.collect(), recorded.order_time);
+        messages::count_before(&mut connection, brand_id, &chatrooms, time).await?
+    };
     let attribution = match without_link {
         None => attribute(&facts),
         Some(link_id) if facts.links.get(link_id).is_none() => {
@@ -97,6 +108,7 @@ pub(crate) async fn explain(
         view: explained(view, computed, &recorded, without_link),
         recorded,
         facts,
+        evidence_counts,
         attribution,
         targets,
         attempts,

@@ -3,7 +3,8 @@
 use domain::{
     attribution::{Considered, Outcome, Reason},
     buyer::BuyerKey,
-    evidence::{ChatroomEvidence, SideEvidence},
+    evidence::SideEvidence,
+    message::Side,
     money::Money,
     order::PaymentState,
 };
@@ -139,7 +140,6 @@ fn credit(view: &AttributionView, credit: &StoredCredit) -> wire::Credit {
 
 /// Returns the wire form of an explanation.
 pub(crate) fn explanation(explanation: &Explanation) -> wire::Explanation {
-    let evidence = &explanation.facts.chatrooms;
     wire::Explanation {
         attribution: Some(attribution(&explanation.view)),
         buyer_keys: explanation.attempts.iter().map(attempt).collect(),
@@ -147,7 +147,7 @@ pub(crate) fn explanation(explanation: &Explanation) -> wire::Explanation {
             .attribution
             .considered
             .iter()
-            .map(|one| considered(one, evidence))
+            .map(|one| considered(one, explanation))
             .collect(),
         arithmetic: Some(arithmetic(explanation)),
         without_link_id: explanation
@@ -173,12 +173,24 @@ fn attempt(attempt: &Attempt) -> wire::BuyerKeyAttempt {
     }
 }
 
-fn considered(considered: &Considered, evidence: &[ChatroomEvidence]) -> wire::ConsideredChatroom {
+fn considered(considered: &Considered, explanation: &Explanation) -> wire::ConsideredChatroom {
+    let mut evidence = explanation.facts.chatrooms.iter();
     let evidence = evidence
-        .iter()
         .find(|one| one.chatroom == considered.chatroom)
         .map(|one| one.evidence)
         .unwrap_or_default();
+    let summary = |side: Side, evidence: Option<SideEvidence>| wire::SideSummary {
+        evidence_count: evidence
+            .and(
+                explanation
+                    .evidence_counts
+                    .get(&(considered.chatroom, side)),
+            )
+            .copied()
+            .unwrap_or(0),
+        first_evidence_time: evidence.map(|one| timestamp(one.first_time)),
+        last_evidence_time: evidence.map(|one| timestamp(one.last_time)),
+    };
     wire::ConsideredChatroom {
         chatroom_id: considered.chatroom.to_string(),
         account_id: considered.visitor.to_string(),
@@ -187,16 +199,8 @@ fn considered(considered: &Considered, evidence: &[ChatroomEvidence]) -> wire::C
         link_id: considered
             .link
             .map_or_else(String::new, |id| id.to_string()),
-        visitor_side: Some(side(evidence.visitor)),
-        member_side: Some(side(evidence.member)),
-    }
-}
-
-fn side(side: Option<SideEvidence>) -> wire::SideSummary {
-    wire::SideSummary {
-        evidence_count: side.map_or(0, |side| to_wire(side.message_count)),
-        first_evidence_time: side.map(|side| timestamp(side.first_time)),
-        last_evidence_time: side.map(|side| timestamp(side.last_time)),
+        visitor_side: Some(summary(Side::Visitor, evidence.visitor)),
+        member_side: Some(summary(Side::Member, evidence.member)),
     }
 }
 

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use diesel::{
     ExpressionMethods, QueryDsl,
     dsl::{count_star, max, min},
-    sql_types::{Array, BigInt, Bool, Nullable},
+    sql_types::{Array, Bool, Nullable},
 };
 use diesel_async::RunQueryDsl;
 use domain::{
@@ -14,9 +14,12 @@ use domain::{
     id::{BrandId, ChatroomId, MessageId},
     message::{Side, is_evidence},
 };
-use kit::db::{Connection, DbText, DbTime, DbUuid, PgText, Sql, StoreError};
+use kit::{
+    db::{Connection, DbText, DbTime, DbUuid, PgText, Sql, StoreError},
+    query,
+};
 
-use super::{revision, schema::message};
+use super::schema::message;
 
 /// A message of a chatroom.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,27 +101,23 @@ fn insertion(messages: &[Message]) -> PgText<'static> {
 /// A chatroom, and the time of an order for which it may prove something.
 pub(crate) type Question = (ChatroomId, DateTime<Utc>);
 
-/// What one side of a chatroom wrote before an order's time: how often, first and last.
-type Row = (
-    Sql<ChatroomId>,
-    Sql<DateTime<Utc>>,
-    Sql<Side>,
-    i64,
-    Option<Sql<DateTime<Utc>>>,
-    Option<Sql<DateTime<Utc>>>,
-);
+/// An end of what a side wrote, if it wrote.
+type End = Option<Sql<DateTime<Utc>>>;
+
+/// The first and the last evidence before an order's time: the visitor's, then the Member's.
+type Row = (Sql<ChatroomId>, Sql<DateTime<Utc>>, End, End, End, End);
 
 type Columns = (
     DbUuid,
     DbTime,
-    DbText,
-    BigInt,
+    Nullable<DbTime>,
+    Nullable<DbTime>,
     Nullable<DbTime>,
     Nullable<DbTime>,
 );
 
 /// Returns what each chatroom proves for an order of the time beside it: the fold of
-/// [`Evidence::of`], done where the messages are. Those without evidence are left out.
+/// [`Evidence::of`], looked up by index, so that it costs the same however much was written.
 pub(crate) async fn evidence_before(
     connection: &mut Connection,
     brand_id: &BrandId,
@@ -128,68 +127,93 @@ pub(crate) async fn evidence_before(
         _ if questions.is_empty() => Vec::new(),
         Connection::Postgres(c) => asking(brand_id, questions).load(c).await?,
         Connection::Sqlite(c) => {
-            let mut rows = Vec::new();
-            let mut by_time: BTreeMap<DateTime<Utc>, Vec<Sql<ChatroomId>>> = BTreeMap::new();
+            let mut rows = Vec::with_capacity(questions.len());
             for (chatroom_id, order_time) in questions {
-                by_time
-                    .entry(*order_time)
-                    .or_default()
-                    .push(Sql(*chatroom_id));
-            }
-            for (order_time, chatrooms) in by_time {
-                let sides: Vec<(_, _, i64, Option<_>, Option<_>)> = message::table
-                    .filter(message::brand_id.eq(Sql(brand_id)))
-                    .filter(message::chatroom_id.eq_any(&chatrooms))
-                    .filter(message::is_evidence)
-                    .filter(message::message_time.lt(Sql(order_time)))
-                    .group_by((message::chatroom_id, message::side))
-                    .select((
-                        message::chatroom_id,
-                        message::side,
-                        count_star(),
-                        min(message::message_time),
-                        max(message::message_time),
-                    ))
-                    .load(c)
-                    .await?;
-                let sides = sides.into_iter();
-                rows.extend(sides.map(|one| (one.0, Sql(order_time), one.1, one.2, one.3, one.4)));
+                macro_rules! ask {
+                    ($side:ident, $end:ident) => {
+                        message::table
+                            .filter(message::brand_id.eq(Sql(brand_id)))
+                            .filter(message::chatroom_id.eq(Sql(*chatroom_id)))
+                            .filter(message::side.eq(Sql(Side::$side)))
+                            .filter(message::is_evidence)
+                            .filter(message::message_time.lt(Sql(*order_time)))
+                            .select($end(message::message_time))
+                            .first(c)
+                            .await?
+                    };
+                }
+                rows.push((
+                    Sql(*chatroom_id),
+                    Sql(*order_time),
+                    ask!(Visitor, min),
+                    ask!(Visitor, max),
+                    ask!(Member, min),
+                    ask!(Member, max),
+                ));
             }
             rows
         }
     };
-    let mut found: BTreeMap<Question, Evidence> = BTreeMap::new();
-    for (chatroom_id, order_time, side, count, first_time, last_time) in rows {
-        let (Some(first_time), Some(last_time)) = (first_time, last_time) else {
-            continue;
+    let side = |first: End, last: End| {
+        let (first_time, last_time) = (first?.0, last?.0);
+        Some(SideEvidence {
+            first_time,
+            last_time,
+        })
+    };
+    let found = rows.into_iter().map(|row| {
+        let evidence = Evidence {
+            visitor: side(row.2, row.3),
+            member: side(row.4, row.5),
         };
-        let summary = SideEvidence {
-            message_count: revision("message count", count)?,
-            first_time: first_time.0,
-            last_time: last_time.0,
-        };
-        let evidence = found.entry((chatroom_id.0, order_time.0)).or_default();
-        match side.0 {
-            Side::Visitor => evidence.visitor = Some(summary),
-            Side::Member => evidence.member = Some(summary),
-            Side::Service => {}
-        }
-    }
-    Ok(found)
+        ((row.0.0, row.1.0), evidence)
+    });
+    Ok(found.collect())
 }
 
 fn asking(brand_id: &BrandId, questions: &BTreeSet<Question>) -> PgText<'static, Columns> {
     let chatrooms: Vec<_> = questions.iter().map(|question| Sql(question.0)).collect();
     let times: Vec<_> = questions.iter().map(|question| Sql(question.1)).collect();
     PgText::new(
-        "SELECT q.chatroom_id, q.order_time, s.side, s.message_count, s.first_time, s.last_time \
-         FROM unnest(?, ?) AS q (chatroom_id, order_time) CROSS JOIN LATERAL ( \
-         SELECT m.side, count(*) AS message_count, min(m.message_time) AS first_time, \
-         max(m.message_time) AS last_time FROM message m \
-         WHERE m.brand_id = ? AND m.chatroom_id = q.chatroom_id AND m.is_evidence \
-         AND m.message_time < q.order_time GROUP BY m.side) AS s",
+        "SELECT q.chatroom_id, q.order_time, \
+         (SELECT min(m.message_time) FROM message m WHERE m.brand_id = q.brand_id \
+         AND m.chatroom_id = q.chatroom_id AND m.side = 'VISITOR' AND m.is_evidence \
+         AND m.message_time < q.order_time), \
+         (SELECT max(m.message_time) FROM message m WHERE m.brand_id = q.brand_id \
+         AND m.chatroom_id = q.chatroom_id AND m.side = 'VISITOR' AND m.is_evidence \
+         AND m.message_time < q.order_time), \
+         (SELECT min(m.message_time) FROM message m WHERE m.brand_id = q.brand_id \
+         AND m.chatroom_id = q.chatroom_id AND m.side = 'MEMBER' AND m.is_evidence \
+         AND m.message_time < q.order_time), \
+         (SELECT max(m.message_time) FROM message m WHERE m.brand_id = q.brand_id \
+         AND m.chatroom_id = q.chatroom_id AND m.side = 'MEMBER' AND m.is_evidence \
+         AND m.message_time < q.order_time) \
+         FROM (SELECT ? AS brand_id, k.* FROM unnest(?, ?) AS k (chatroom_id, order_time)) AS q",
     )
+    .bind::<DbText, _>(Sql(brand_id.clone()))
     .bind::<Array<DbUuid>, _>(chatrooms)
     .bind::<Array<DbTime>, _>(times)
-    .bind::<DbText, _>(Sql(brand_id.clone()))
+}
+
+/// Returns how many messages of each side of `chatrooms` count for an order of that time.
+pub(crate) async fn count_before(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    chatrooms: &[ChatroomId],
+    order_time: DateTime<Utc>,
+) -> Result<BTreeMap<(ChatroomId, Side), i64>, StoreError> {
+    let chatrooms: Vec<Sql<ChatroomId>> = chatrooms.iter().copied().map(Sql).collect();
+    let rows: Vec<(Sql<ChatroomId>, Sql<Side>, i64)> = query!(connection, |c| message::table
+        .filter(message::brand_id.eq(Sql(brand_id)))
+        .filter(message::chatroom_id.eq_any(&chatrooms))
+        .filter(message::is_evidence)
+        .filter(message::message_time.lt(Sql(order_time)))
+        .group_by((message::chatroom_id, message::side))
+        .select((message::chatroom_id, message::side, count_star()))
+        .load(c)
+        .await)?;
+    Ok(rows
+        .into_iter()
+        .map(|(chatroom_id, side, count)| ((chatroom_id.0, side.0), count))
+        .collect())
 }

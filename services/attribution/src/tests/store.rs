@@ -6,7 +6,7 @@ use diesel_async::RunQueryDsl;
 use domain::{
     attribution_policy::AttributionPolicyRevision,
     evidence::{Evidence, MessageFact},
-    message::{MessageKind, MessageOrigin, Side},
+    message::{MessageKind, MessageOrigin, Side, is_evidence},
 };
 use kit::{
     db::{Connection, StoreError},
@@ -75,6 +75,19 @@ async fn evidence_in_sql_is_the_fold_of_the_domain() {
             let found = found.get(&(chatroom, order_time));
             let found = found.copied().unwrap_or_default();
             assert_eq!(found, expected, "{engine:?}, {order_time}");
+            let chatrooms = [chatroom];
+            let counted =
+                messages::count_before(&mut connection, &world.brand, &chatrooms, order_time);
+            let counted = counted.await.unwrap();
+            for side in [Side::Visitor, Side::Member] {
+                let count = sent.iter().filter(|fact| {
+                    let counts = is_evidence(fact.kind, fact.origin, fact.side);
+                    counts && fact.side == side && fact.message_time < order_time
+                });
+                let found = counted.get(&(chatroom, side)).copied();
+                let expected = i64::try_from(count.count()).unwrap();
+                assert_eq!(found.unwrap_or(0), expected, "{engine:?}, {order_time}");
+            }
         }
     }
 }
