@@ -75,6 +75,7 @@ impl Remains {
                 account_per_minute: 0,
                 ..LimitConfig::default()
             },
+            connections: Default::default(),
             allow_private_key_addresses: true,
         }
     }

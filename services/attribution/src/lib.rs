@@ -131,7 +131,10 @@ impl Service {
             config.secrets.suite_secret,
             limits,
         );
-        bind(config.listen, &app, access, lifetime).await
+        let server = bind(config.listen, &app, access, lifetime).await?;
+        Ok(server
+            .with_database(app.db.clone())
+            .with_connections(config.connections))
     }
 }
 

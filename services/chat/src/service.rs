@@ -125,6 +125,7 @@ impl Service {
         let live = Live::open(&db, WINDOW_LENGTH).await?;
         let following = follow_changes(live.clone(), db.clone(), lifetime.shutdown.clone());
         lifetime.tasks.spawn(following);
+        let database = db.clone();
         let app = App {
             live,
             request_keys: RequestKeys::new(&config.secrets.email_digest_key),
@@ -148,7 +149,10 @@ impl Service {
             chat_service_server::SERVICE_NAME,
             message_event_service_server::SERVICE_NAME,
         ];
-        Ok(Server::bind(config.listen, routes, names, access, lifetime).await?)
+        let server = Server::bind(config.listen, routes, names, access, lifetime).await?;
+        Ok(server
+            .with_database(database)
+            .with_connections(config.connections))
     }
 }
 

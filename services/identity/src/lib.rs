@@ -98,7 +98,7 @@ impl Service {
             limits.clone(),
         );
         let app = Arc::new(app::App::new(
-            db,
+            db.clone(),
             config.clock,
             secrets.sealing_key,
             secrets.email_digest_key,
@@ -119,7 +119,9 @@ impl Service {
             lifetime,
         )
         .await?;
-        Ok(server)
+        Ok(server
+            .with_database(db)
+            .with_connections(config.connections))
     }
 }
 

@@ -22,6 +22,8 @@ use tonic::{
     transport::Channel,
 };
 
+use crate::deadline;
+
 pub use layer::AccessLayer;
 pub use principal::{Principal, Subject, principal};
 pub use revocation::{Revocations, keep as keep_revocations};
@@ -63,6 +65,12 @@ impl Interceptor for Bearer {
         request
             .metadata_mut()
             .insert("authorization", self.authorization.clone());
+        // Who is called for somebody works no longer than he waits.
+        if let Some(remaining) = deadline::remaining()
+            && deadline::of(&request).is_none_or(|own| remaining < own)
+        {
+            request.set_timeout(remaining);
+        }
         Ok(request)
     }
 }

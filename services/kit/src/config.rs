@@ -26,7 +26,7 @@ use crate::{
     db::DatabaseUrl,
     limit::LimitConfig,
     secret::{EmailDigestKey, Key, SealingKey},
-    server::Listen,
+    server::{ConnectionArgs, Listen},
     telemetry::TelemetryArgs,
 };
 
@@ -160,6 +160,9 @@ pub struct SuiteArgs {
     /// What anonymous callers are held to.
     #[command(flatten)]
     pub limits: LimitConfig,
+    /// What connections are held to.
+    #[command(flatten)]
+    pub connections: ConnectionArgs,
     /// Lets a Brand's jwks_uri be http, and lead to private addresses: for development.
     #[arg(long, global = true, env = "RAPPORT_ALLOW_PRIVATE_KEY_ADDRESSES")]
     pub allow_private_key_addresses: bool,
@@ -243,6 +246,8 @@ pub struct ServiceConfig {
     pub identity_silence_limit: Duration,
     /// What anonymous callers are held to (SPEC 59).
     pub limits: LimitConfig,
+    /// What connections are held to.
+    pub connections: ConnectionArgs,
     /// Whether a Brand's key set is also fetched over http, and from addresses that are not public.
     pub allow_private_key_addresses: bool,
     /// How old identity's newest signing key becomes before it makes another, at least a day.
@@ -344,6 +349,7 @@ impl SuiteArgs {
             clock: Clock::system(),
             identity_silence_limit: Duration::from_secs(self.identity_silence_limit_seconds),
             limits: self.limits.clone(),
+            connections: self.connections,
             allow_private_key_addresses: self.allow_private_key_addresses,
             signing_key_lifetime: TimeDelta::days(self.signing_key_lifetime_days),
         })

@@ -32,7 +32,7 @@ use std::{
 };
 
 use deadpool::unmanaged;
-use diesel_async::{AsyncPgConnection, pooled_connection::deadpool::Object};
+use diesel_async::{AsyncPgConnection, RunQueryDsl, pooled_connection::deadpool::Object};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use futures_util::future::BoxFuture;
 use secrecy::{ExposeSecret, SecretString};
@@ -218,6 +218,19 @@ impl Db {
             Engine::Postgres(postgres) => Ok(ReadConnection::Postgres(postgres.get().await?)),
             Engine::Sqlite(sqlite) => Ok(ReadConnection::Sqlite(sqlite.read().await?)),
         }
+    }
+
+    /// Asks the database for a sign of life.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`] when it gives none.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        let mut connection = self.read().await?;
+        crate::query!(&mut *connection, |c| {
+            diesel::sql_query("SELECT 1").execute(c).await
+        })?;
+        Ok(())
     }
 
     /// Runs `body` as one transaction that sees no other half-way, and retries it on a conflict.

@@ -121,7 +121,7 @@ pub enum CallError {
     /// The Brand's calls are not served.
     #[error("the Brand is suspended")]
     BrandSuspended,
-    /// Too many calls by nobody in particular (SPEC 59).
+    /// Too many calls by nobody in particular (SPEC 59), or by all together at once.
     #[error("too many calls: the limit per {limit} is reached")]
     RateLimited {
         /// Which limit.

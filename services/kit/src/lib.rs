@@ -12,6 +12,7 @@ pub mod consistency;
 pub mod consumer;
 pub mod convert;
 pub mod db;
+mod deadline;
 pub mod directory;
 pub mod error;
 pub mod event_log;

@@ -33,7 +33,10 @@ use std::{
     fmt,
     net::{IpAddr, Ipv6Addr},
     num::NonZeroU32,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -42,16 +45,19 @@ use domain::id::BrandId;
 use governor::{Quota, RateLimiter, middleware::NoOpMiddleware};
 use ipnet::IpNet;
 use sha2::{Digest, Sha256};
-use tonic::{codegen::http, transport::server::TcpConnectInfo};
+use tonic::codegen::http;
 
 use self::states::{Key, States};
-use crate::{clock::Clock, error::CallError};
+use crate::{clock::Clock, error::CallError, server::Connection};
 
 pub use states::CAPACITY;
 
 const ADDRESS_PER_MINUTE: u32 = 6_000;
 const BRAND_PER_MINUTE: u32 = 60_000;
 const ACCOUNT_PER_MINUTE: u32 = 120;
+const CALLS_AT_ONCE: usize = 2_048;
+/// When a caller who came at a moment of too many calls may try again.
+const MOMENT: Duration = Duration::from_secs(1);
 
 /// The limits, as flags of every service. Each is a number of calls a minute, and as many may come at
 /// once.
@@ -83,6 +89,15 @@ pub struct LimitConfig {
         default_value_t = ACCOUNT_PER_MINUTE
     )]
     pub account_per_minute: u32,
+    /// Calls of all callers that a service carries out at once, streams that have begun apart; 0 for no
+    /// limit. Those beyond are refused at once, and wait in no queue.
+    #[arg(
+        long = "limit-calls-at-once",
+        global = true,
+        env = "RAPPORT_LIMIT_CALLS_AT_ONCE",
+        default_value_t = CALLS_AT_ONCE
+    )]
+    pub calls_at_once: usize,
     /// Networks of proxies whose `x-forwarded-for` is believed, as 10.0.0.0/8,fd00::/8; none by default.
     #[arg(
         long,
@@ -99,6 +114,7 @@ impl Default for LimitConfig {
             address_per_minute: ADDRESS_PER_MINUTE,
             brand_per_minute: BRAND_PER_MINUTE,
             account_per_minute: ACCOUNT_PER_MINUTE,
+            calls_at_once: CALLS_AT_ONCE,
             trusted_proxies: Vec::new(),
         }
     }
@@ -111,6 +127,7 @@ impl LimitConfig {
             address_per_minute: 0,
             brand_per_minute: 0,
             account_per_minute: 0,
+            calls_at_once: 0,
             trusted_proxies: Vec::new(),
         }
     }
@@ -125,6 +142,8 @@ pub enum LimitName {
     Brand,
     /// Calls about one account.
     Account,
+    /// Calls that one process carries out at once.
+    Service,
 }
 
 impl fmt::Display for LimitName {
@@ -133,6 +152,7 @@ impl fmt::Display for LimitName {
             Self::Address => "address",
             Self::Brand => "brand",
             Self::Account => "account",
+            Self::Service => "service",
         })
     }
 }
@@ -176,6 +196,8 @@ pub fn origin<T>(request: &tonic::Request<T>) -> Result<Origin, CallError> {
 pub struct Limits(Arc<Inner>);
 
 struct Inner {
+    calls_at_once: usize,
+    calls: AtomicUsize,
     address: Limit,
     brand: Limit,
     account: Limit,
@@ -192,11 +214,33 @@ impl Limits {
     /// Returns the limits, with nothing counted yet.
     pub fn new(config: &LimitConfig, clock: &Clock) -> Self {
         Self(Arc::new(Inner {
+            calls_at_once: match config.calls_at_once {
+                0 => usize::MAX,
+                count => count,
+            },
+            calls: AtomicUsize::new(0),
             address: Limit::new(LimitName::Address, config.address_per_minute, clock),
             brand: Limit::new(LimitName::Brand, config.brand_per_minute, clock),
             account: Limit::new(LimitName::Account, config.account_per_minute, clock),
             trusted_proxies: config.trusted_proxies.clone(),
         }))
+    }
+
+    /// Counts a call that begins, whoever makes it, until what this returns is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::RateLimited`] when too many are under way.
+    pub(crate) fn begin_call(&self) -> Result<CallUnderWay<'_>, CallError> {
+        let call = CallUnderWay(&self.0.calls);
+        // No other memory depends on the count.
+        if call.0.fetch_add(1, Ordering::Relaxed) < self.0.calls_at_once {
+            return Ok(call);
+        }
+        Err(CallError::RateLimited {
+            limit: LimitName::Service,
+            retry_delay: MOMENT,
+        })
     }
 
     /// Returns where a call comes from: `backend_of` is the Brand whose service's token it shows.
@@ -205,10 +249,11 @@ impl Limits {
         request: &http::Request<B>,
         backend_of: Option<BrandId>,
     ) -> Origin {
-        let peer = request.extensions().get::<TcpConnectInfo>();
-        let peer = peer.and_then(TcpConnectInfo::remote_addr);
+        let connection = request.extensions().get::<Arc<Connection>>();
         // Calls that come over no network are counted together.
-        let peer = peer.map_or(Ipv6Addr::UNSPECIFIED.into(), |peer| peer.ip());
+        let peer = connection.map_or(Ipv6Addr::UNSPECIFIED.into(), |connection| {
+            connection.peer.ip()
+        });
         Origin {
             method: request.uri().path().to_owned(),
             address: address::of_caller(peer, request.headers(), &self.0.trusted_proxies),
@@ -264,6 +309,15 @@ impl Limits {
         };
         let parts = [origin.method.as_bytes(), &address.octets()];
         self.0.address.check(&parts)
+    }
+}
+
+/// One of the calls that a service carries out at once.
+pub(crate) struct CallUnderWay<'a>(&'a AtomicUsize);
+
+impl Drop for CallUnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -1,20 +1,30 @@
 //! The part of a service that listens: one server with access control, health and reflection, and
 //! the tasks that live as long as it does.
 
+mod channel;
+mod connections;
+mod health;
+mod waiting;
+
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use futures_util::FutureExt;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::{
-    service::{Routes, RoutesBuilder},
-    transport::{Channel, Endpoint, Server as GrpcServer, server::TcpIncoming},
-};
+use tonic::service::{Routes, RoutesBuilder};
+use tonic_health::pb::health_server::HealthServer;
+use tower::Layer;
 
-use crate::{access::AccessLayer, telemetry::CallLayer};
+use self::health::{HealthService, Need};
+use crate::{access::AccessLayer, db::Db, telemetry::CallLayer};
+
+pub(crate) use self::connections::Connection;
+pub use self::{
+    channel::channel, connections::ConnectionArgs, health::LIVENESS, waiting::answer_until,
+};
 
 /// How long calls and streams may go on after the stop began.
 pub const DRAIN_LIMIT: Duration = Duration::from_secs(20);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const KEEPALIVE: Duration = Duration::from_secs(20);
 
 /// Why a server could not start or had to end.
@@ -44,9 +54,6 @@ pub enum ServerError {
     /// Reflection cannot be built from the contract, a defect of this build.
     #[error("reflection cannot be built")]
     Reflection(#[source] tonic_reflection::server::Error),
-    /// Serving ended with an error.
-    #[error("serving failed")]
-    Serve(#[source] tonic::transport::Error),
 }
 
 /// Where a server listens.
@@ -110,6 +117,8 @@ pub struct Server {
     access: AccessLayer,
     service_names: Vec<&'static str>,
     lifetime: Lifetime,
+    needs: Vec<Need>,
+    connections: ConnectionArgs,
     drain_limit: Duration,
 }
 
@@ -134,6 +143,8 @@ impl Server {
             access,
             service_names,
             lifetime,
+            needs: Vec::new(),
+            connections: ConnectionArgs::default(),
             drain_limit: DRAIN_LIMIT,
         })
     }
@@ -145,24 +156,44 @@ impl Server {
         self
     }
 
+    /// Sets what connections are held to, instead of the default.
+    #[must_use]
+    pub fn with_connections(mut self, connections: ConnectionArgs) -> Self {
+        self.connections = connections;
+        self
+    }
+
+    /// Makes the service ready only while its database answers.
+    #[must_use]
+    pub fn with_database(mut self, db: Db) -> Self {
+        let probe = move || {
+            let db = db.clone();
+            async move { db.check().await.map_err(|error| error.to_string()) }.boxed()
+        };
+        self.needs.push(Need {
+            name: "database",
+            probe: Box::new(probe),
+        });
+        self
+    }
+
     /// Returns the address that the service is bound to.
     pub fn local_addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// Serves until `stop`, then drains: no new calls, streams end, tasks are awaited, all of it within
-    /// 20 seconds; what is still open then is cut, and that is no error.
+    /// Serves until `stop`, then drains: health says so first, no new connections, streams end, tasks are
+    /// awaited, all of it within 20 seconds; what is still open then is cut, and that is no error.
     ///
     /// # Errors
     ///
-    /// [`ServerError::Serve`] when serving fails.
+    /// [`ServerError::Reflection`], a defect of this build.
     pub async fn run_until(self, stop: impl Future<Output = ()> + Send) -> Result<(), ServerError> {
-        let (reporter, health) = tonic_health::server::health_reporter();
-        for name in &self.service_names {
-            reporter
-                .set_service_status(*name, tonic_health::ServingStatus::Serving)
-                .await;
-        }
+        let ready = health::look(&self.needs).await;
+        let health = HealthServer::new(HealthService {
+            service_names: self.service_names.iter().map(ToString::to_string).collect(),
+            ready: ready.subscribe(),
+        });
         let shutdown = self.lifetime.shutdown.clone();
         let routes = self
             .routes
@@ -178,50 +209,32 @@ impl Server {
                     .map_err(ServerError::Reflection)?,
             );
         tracing::info!(addr = %self.addr, services = ?self.service_names, "service listens");
-        // What the builder says of sockets does not count for those that it is given. Without this
-        // an answer in two parts waits 40 ms for an acknowledgement.
-        let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));
-        let serving = GrpcServer::builder()
-            .http2_keepalive_interval(Some(KEEPALIVE))
-            .layer(CallLayer)
-            .layer(self.access)
-            .add_routes(routes)
-            .serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned());
+        let service = CallLayer.layer(self.access.layer(routes.prepare()));
+        let (listener, limits) = (self.listener, self.connections);
         let served = async {
-            let result = serving.await.map_err(ServerError::Serve);
-            // Also where serving failed before the stop: the tasks must not outlive it.
-            shutdown.cancel();
+            connections::serve(listener, service, limits, self.drain_limit, &shutdown).await;
             self.lifetime.tasks.close();
             self.lifetime.tasks.wait().await;
-            result
         };
         let drained = async {
             tokio::select! {
                 () = stop => {}
                 () = shutdown.cancelled() => {}
+                () = health::keep(&self.needs, &ready) => {}
             }
-            stop_health(reporter, &self.service_names).await;
+            // Those who watch are told, and then their streams end, which would hold the drain up.
+            ready.send_replace(false);
+            drop(ready);
             shutdown.cancel();
             tokio::time::sleep(self.drain_limit).await;
         };
         tokio::select! {
-            result = served => result,
+            () = served => {}
             () = drained => {
                 tracing::warn!(addr = %self.addr, "calls and tasks still open after the drain limit are cut");
-                Ok(())
             }
         }
-    }
-}
-
-/// Tells everybody who watches that the service stops, and ends their streams, which would hold the
-/// drain up.
-async fn stop_health(mut reporter: tonic_health::server::HealthReporter, names: &[&'static str]) {
-    for name in names.iter().chain(&[""]) {
-        reporter
-            .set_service_status(name, tonic_health::ServingStatus::NotServing)
-            .await;
-        reporter.clear_service_status(name).await;
+        Ok(())
     }
 }
 
@@ -236,24 +249,6 @@ fn reflection<'a>(
     Ok(service_names
         .iter()
         .fold(builder, |builder, name| builder.with_service_name(*name)))
-}
-
-/// Returns a channel to a peer that connects when it is first used, and again when it breaks.
-///
-/// # Errors
-///
-/// [`ServerError::Peer`] when `uri` is no URI.
-pub fn channel(uri: &str) -> Result<Channel, ServerError> {
-    let endpoint = Endpoint::from_shared(uri.to_owned()).map_err(|source| ServerError::Peer {
-        uri: uri.to_owned(),
-        source,
-    })?;
-    Ok(endpoint
-        .connect_timeout(CONNECT_TIMEOUT)
-        .http2_keep_alive_interval(KEEPALIVE)
-        .keep_alive_while_idle(true)
-        .tcp_nodelay(true)
-        .connect_lazy())
 }
 
 #[cfg(test)]

@@ -120,6 +120,7 @@ impl Databases {
             identity_silence_limit: Duration::from_secs(30),
             signing_key_lifetime: kit::config::DEFAULT_SIGNING_KEY_LIFETIME,
             limits: limits.clone(),
+            connections: Default::default(),
             allow_private_key_addresses: false,
         };
         SuiteConfig {

@@ -33,6 +33,7 @@ async fn it_starts_without_its_peers_and_lets_nobody_in_unknown() {
         clock: Clock::system(),
         identity_silence_limit: Duration::from_secs(30),
         limits: LimitConfig::default(),
+        connections: Default::default(),
         allow_private_key_addresses: false,
         signing_key_lifetime: kit::config::DEFAULT_SIGNING_KEY_LIFETIME,
     };

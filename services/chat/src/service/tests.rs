@@ -42,6 +42,7 @@ fn config(database: &TestDatabase) -> ServiceConfig {
         identity_silence_limit: Duration::from_secs(30),
         signing_key_lifetime: kit::config::DEFAULT_SIGNING_KEY_LIFETIME,
         limits: LimitConfig::default(),
+        connections: Default::default(),
         allow_private_key_addresses: false,
     }
 }

@@ -59,6 +59,7 @@ pub(crate) fn config(database: &DatabaseUrl, secrets: Secrets) -> ServiceConfig 
         clock: Clock::system(),
         identity_silence_limit: Duration::from_secs(30),
         limits: LimitConfig::default(),
+        connections: Default::default(),
         allow_private_key_addresses: false,
         signing_key_lifetime: kit::config::DEFAULT_SIGNING_KEY_LIFETIME,
     }

@@ -5,12 +5,12 @@ use std::{
     panic::AssertUnwindSafe,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use domain::id::BrandId;
 use futures_util::{FutureExt, future::BoxFuture};
 use secrecy::{ExposeSecret, SecretString};
+use tokio::time::Instant;
 use tonic::{
     Code, Status,
     body::Body,
@@ -20,6 +20,7 @@ use tower::{Layer, Service};
 
 use super::{Principal, Rules, Standing, TokenVerifier, stream};
 use crate::{
+    deadline,
     error::{CallError, Refusal},
     limit::Limits,
     secret,
@@ -27,6 +28,9 @@ use crate::{
 
 /// Protocols of gRPC itself, open to all.
 const OPEN_PREFIXES: [&str; 2] = ["/grpc.health.", "/grpc.reflection."];
+
+/// Answered at once, from memory: there is nothing to look after.
+const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
 
 /// Authenticates callers and enforces the contract's rules, before any method runs.
 #[derive(Clone)]
@@ -48,6 +52,14 @@ enum Caller {
     Token(Standing),
     /// Who is known by the installation's own secrets, for good, or nobody in particular.
     Installation(Principal),
+}
+
+/// How a call goes on.
+enum Admission {
+    /// With one message from each side; it is carried out once it has begun.
+    Single,
+    /// With many, as long as its caller may have them; of the installation's own that is for good.
+    Stream(Option<Standing>),
 }
 
 impl Caller {
@@ -81,9 +93,8 @@ impl AccessLayer {
 }
 
 impl Access {
-    /// Finds out who calls, and returns what his call goes on under: of a stream the standing that it
-    /// must not outlive. A call that is no stream is carried out once it has begun.
-    async fn admit<B>(&self, request: &mut Request<B>) -> Result<Option<Standing>, Refusal> {
+    /// Finds out who calls, and returns what his call goes on under.
+    async fn admit<B>(&self, request: &mut Request<B>) -> Result<Admission, Refusal> {
         let Some(rule) = self.rules.get(request.uri().path()) else {
             // No rule, no access (SPEC 59): what the contract does not know is not in this suite.
             let message = "there is no such method";
@@ -106,27 +117,41 @@ impl Access {
         }
         request.extensions_mut().insert(caller.principal().clone());
         Ok(match caller {
-            Caller::Token(standing) if rule.is_stream() => Some(standing),
-            Caller::Token(_) | Caller::Installation(_) => None,
+            _ if !rule.is_stream() => Admission::Single,
+            Caller::Token(standing) => Admission::Stream(Some(standing)),
+            Caller::Installation(_) => Admission::Stream(None),
         })
     }
 
-    /// Admits and carries out a call.
-    async fn answer<S>(&self, inner: S, mut request: Request<Body>) -> Response<Body>
+    /// Admits and carries out a call; a stream ends at `deadline`, however long ago it began.
+    async fn answer<S>(
+        &self,
+        inner: S,
+        mut request: Request<Body>,
+        deadline: Option<Instant>,
+    ) -> Response<Body>
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
     {
-        let domain = self.domain;
+        let _call = match self.limits.begin_call() {
+            Ok(call) => call,
+            Err(error) => return self.refused()(error).into_http(),
+        };
         match self.admit(&mut request).await {
-            Err(refusal) => refusal.into_status(domain).into_http(),
-            Ok(None) => self.carry_out(inner, request).await,
-            Ok(Some(standing)) => {
-                let lost = standing
-                    .lost()
-                    .map(move |error| error.refusal().into_status(domain));
-                stream::end_when_lost(self.carry_out(inner, request), lost.boxed()).await
+            Err(refusal) => refusal.into_status(self.domain).into_http(),
+            Ok(Admission::Single) => self.carry_out(inner, request).await,
+            Ok(Admission::Stream(standing)) => {
+                let over = stream::over(&request, deadline, standing);
+                let over = over.map(self.refused()).boxed();
+                stream::end_when(over, self.carry_out(inner, request)).await
             }
         }
+    }
+
+    /// Returns what makes an answer of the failure of a call.
+    fn refused(&self) -> impl FnOnce(CallError) -> Status + Send + use<> {
+        let domain = self.domain;
+        move |error| error.refusal().into_status(domain)
     }
 
     /// Carries out a call; a panic of the method ends this call alone.
@@ -180,28 +205,6 @@ fn bearer<B>(request: &Request<B>) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
-/// Returns how long the caller waits, a moment before the gRPC library would end the call by itself:
-/// as CANCELLED, and without a reason. Malformed, the header is passed over, as the library does.
-fn deadline<B>(request: &Request<B>) -> Option<Duration> {
-    const A_MOMENT: Duration = Duration::from_millis(2);
-    let value = request.headers().get("grpc-timeout")?.to_str().ok()?;
-    let (digits, unit) = value.split_at_checked(value.len().checked_sub(1)?)?;
-    if !(1..=8).contains(&digits.len()) || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let number: u64 = digits.parse().ok()?;
-    let timeout = match unit {
-        "H" => Duration::from_secs(number * 60 * 60),
-        "M" => Duration::from_secs(number * 60),
-        "S" => Duration::from_secs(number),
-        "m" => Duration::from_millis(number),
-        "u" => Duration::from_micros(number),
-        "n" => Duration::from_nanos(number),
-        _ => return None,
-    };
-    Some(timeout.saturating_sub(A_MOMENT))
-}
-
 impl<S> Layer<S> for AccessLayer {
     type Service = AccessService<S>;
 
@@ -241,24 +244,29 @@ where
         // The instance that was polled ready is the one to call.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
-        if OPEN_PREFIXES
-            .iter()
-            .any(|open| request.uri().path().starts_with(open))
-        {
+        if request.uri().path() == HEALTH_CHECK {
             return Box::pin(inner.call(request));
         }
-        let deadline = deadline(&request);
+        let deadline = deadline::read(request.headers());
+        let is_protocol = OPEN_PREFIXES
+            .iter()
+            .any(|open| request.uri().path().starts_with(open));
         Box::pin(async move {
-            let answer = access.answer(inner, request);
             let response = match deadline {
-                None => answer.await,
-                Some(deadline) => match tokio::time::timeout(deadline, answer).await {
-                    Ok(response) => response,
-                    Err(_) => CallError::DeadlineExceeded
-                        .refusal()
-                        .into_status(access.domain)
-                        .into_http(),
-                },
+                Err(error) => access.refused()(error).into_http(),
+                Ok(deadline) if is_protocol => {
+                    let over = stream::over(&request, deadline, None).map(access.refused());
+                    let answer = inner.call(request).map(|Ok(response)| response);
+                    stream::end_when(over.boxed(), answer).await
+                }
+                Ok(None) => access.answer(inner, request, None).await,
+                Ok(Some(deadline)) => {
+                    let answer = access.answer(inner, request, Some(deadline));
+                    let response = deadline::within(deadline, answer).await;
+                    response.unwrap_or_else(|| {
+                        access.refused()(CallError::DeadlineExceeded).into_http()
+                    })
+                }
             };
             let code = Status::from_header_map(response.headers()).map(|status| status.code());
             tracing::debug!(code = ?code.unwrap_or(Code::Ok), "call answered");

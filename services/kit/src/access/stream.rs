@@ -1,30 +1,62 @@
-//! The end of a stream whose caller may not be served any more.
+//! The end of a stream that may not go on: its caller lost his standing or gave up, or the connection is to
+//! end.
 
 use std::{
+    future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
-use futures_util::{FutureExt, future::BoxFuture};
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, OptionFuture},
+};
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
 use tonic::{
     Status,
     body::Body,
     codegen::{
         Bytes,
-        http::{HeaderMap, Response},
+        http::{HeaderMap, Request, Response},
     },
 };
 
-/// Returns the answer of a streaming method, which ends with the status that `lost` comes to, whether
+use super::Standing;
+use crate::{error::CallError, server::Connection};
+
+/// Returns why a stream has to end, once it has.
+pub(super) fn over<B>(
+    request: &Request<B>,
+    deadline: Option<Instant>,
+    standing: Option<Standing>,
+) -> impl Future<Output = CallError> + Send + use<B> {
+    let connection = request.extensions().get::<Arc<Connection>>();
+    let ending = connection.map(|connection| connection.ending.clone());
+    async move {
+        let ended = OptionFuture::from(ending.map(CancellationToken::cancelled_owned));
+        let passed = OptionFuture::from(deadline.map(sleep_until));
+        let lost = OptionFuture::from(standing.map(Standing::lost));
+        tokio::select! {
+            Some(()) = ended => CallError::ShuttingDown,
+            Some(()) = passed => CallError::DeadlineExceeded,
+            Some(error) = lost => error,
+            else => future::pending().await,
+        }
+    }
+}
+
+/// Returns the answer of a streaming method, which ends with the status that `over` comes to, whether
 /// the caller or the service is sending by then.
-pub(super) async fn end_when_lost(
+pub(super) async fn end_when(
+    mut over: BoxFuture<'static, Status>,
     answer: impl Future<Output = Response<Body>>,
-    mut lost: BoxFuture<'static, Status>,
 ) -> Response<Body> {
     tokio::select! {
-        status = &mut lost => status.into_http(),
-        response = answer => response.map(|body| Body::new(Guarded { body: Some(body), lost })),
+        status = &mut over => status.into_http(),
+        response = answer => response.map(|body| Body::new(Guarded { body: Some(body), over })),
     }
 }
 
@@ -32,7 +64,7 @@ pub(super) async fn end_when_lost(
 struct Guarded {
     /// What the method sends; dropped, and with it all that the method works on, when it is over.
     body: Option<Body>,
-    lost: BoxFuture<'static, Status>,
+    over: BoxFuture<'static, Status>,
 }
 
 impl HttpBody for Guarded {
@@ -48,7 +80,7 @@ impl HttpBody for Guarded {
             return Poll::Ready(None);
         };
         // A frame holds whole messages, so that nobody is left with half of one.
-        match this.lost.poll_unpin(context) {
+        match this.over.poll_unpin(context) {
             Poll::Pending => Pin::new(body).poll_frame(context),
             Poll::Ready(status) => {
                 this.body = None;

@@ -19,7 +19,7 @@ impl World {
             address_per_minute,
             brand_per_minute,
             account_per_minute,
-            trusted_proxies: Vec::new(),
+            ..LimitConfig::off()
         };
         let limits = Limits::new(&config, &clock);
         Self { clock, limits }
@@ -174,4 +174,26 @@ fn a_limit_remembers_no_more_keys_than_its_capacity() {
         limit.check(&[&number.to_le_bytes()]).unwrap();
     }
     assert!(limit.limiter.unwrap().into_state_store().len() <= CAPACITY);
+}
+
+#[test]
+fn what_begins_while_too_many_calls_are_under_way_is_refused_at_once() {
+    let config = LimitConfig {
+        calls_at_once: 2,
+        ..LimitConfig::off()
+    };
+    let limits = Limits::new(&config, &Clock::system());
+    let first = limits.begin_call().unwrap();
+    let _second = limits.begin_call().unwrap();
+    for _ in 0..3 {
+        let retry = refused(limits.begin_call().map(|_| ()), "service");
+        assert_eq!(retry, TimeDelta::seconds(1));
+    }
+    drop(first);
+    limits.begin_call().unwrap();
+    let unlimited = Limits::new(&LimitConfig::off(), &Clock::system());
+    let calls: Vec<_> = (0..10_000)
+        .map(|_| unlimited.begin_call().unwrap())
+        .collect();
+    drop(calls);
 }

@@ -1,12 +1,20 @@
 //! Health from the first call on, and an end that comes in time.
 
+mod connections;
+mod health;
+
 use std::time::Instant;
 
 use rapport_proto::identity::v1::{WatchEventsRequest, link_service_client::LinkServiceClient};
 use secrecy::SecretString;
+use tonic::{
+    Code,
+    transport::{Channel, Endpoint},
+};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
+use tonic_types::StatusExt;
 
 use super::*;
 use crate::{
@@ -94,25 +102,29 @@ async fn before_it_serves_a_bound_service_answers_nothing() {
 }
 
 #[tokio::test]
-async fn streams_that_do_not_end_are_cut_at_the_limit_and_that_is_no_error() {
+async fn streams_that_do_not_end_are_ended_within_the_limit() {
     let (server, _) = bind().await;
-    let limit = Duration::from_millis(500);
     let channel = connect(&server);
     let stop = CancellationToken::new();
     let serving = tokio::spawn(
         server
-            .with_drain_limit(limit)
+            .with_drain_limit(Duration::from_secs(2))
             .run_until(stop.clone().cancelled_owned()),
     );
     let mut streams = Vec::new();
     for _ in 0..50 {
         streams.push(watch_for_ever(channel.clone()).await);
     }
-    let begin = Instant::now();
     stop.cancel();
+    for mut stream in streams {
+        let status = stream.message().await.unwrap_err();
+        let reason = status.get_details_error_info().unwrap().reason;
+        assert_eq!(
+            (status.code(), reason.as_str()),
+            (Code::Unavailable, "SHUTTING_DOWN")
+        );
+    }
     serving.await.unwrap().unwrap();
-    assert!(begin.elapsed() >= limit, "they were given the time");
-    assert!(begin.elapsed() < limit * 6, "{:?}", begin.elapsed());
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ mod limits;
 mod standing;
 mod tokens;
 
-use std::{collections::BTreeSet, sync::atomic::AtomicUsize};
+use std::{collections::BTreeSet, sync::atomic::AtomicUsize, time::Duration};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use chrono::TimeDelta;

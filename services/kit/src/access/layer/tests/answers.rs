@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use rapport_proto::identity::v1::{
-    GetKeySetRequest, GetKeySetResponse, RevokeLinkRequest, SignInRequest,
+    GetKeySetRequest, GetKeySetResponse, RevokeLinkRequest, SignInRequest, WatchEventsRequest,
 };
 use tonic::codegen::http::uri::PathAndQuery;
 use tower::ServiceExt;
@@ -112,26 +112,55 @@ async fn a_deadline_that_passes_in_the_service_is_told_as_such() {
     );
 }
 
-#[test]
-fn deadlines_are_read_as_the_protocol_writes_them() {
-    let read = |text: &str| {
-        let mut request = Request::new(());
-        request
-            .headers_mut()
-            .insert("grpc-timeout", text.parse().unwrap());
-        deadline(&request)
-    };
-    let less = |duration: Duration| Some(duration.saturating_sub(Duration::from_millis(2)));
-    assert_eq!(read("1H"), less(Duration::from_secs(3_600)));
-    assert_eq!(read("2M"), less(Duration::from_secs(120)));
-    assert_eq!(read("3S"), less(Duration::from_secs(3)));
-    assert_eq!(read("40m"), less(Duration::from_millis(40)));
-    assert_eq!(
-        read("99999999H"),
-        less(Duration::from_secs(99_999_999 * 3_600))
+#[tokio::test]
+async fn a_deadline_holds_for_a_stream_too() {
+    let suite = Suite::start().await;
+    let mut request = with_authorization(WatchEventsRequest::default(), &bearer_of(SUITE_SECRET));
+    request.set_timeout(Duration::from_millis(300));
+    // The client itself waits for the beginning alone, and the stub's stream never ends.
+    let mut client = LinkServiceClient::new(suite.running.channel());
+    let mut stream = client.watch_events(request).await.unwrap().into_inner();
+    check(
+        stream.message().await,
+        Code::DeadlineExceeded,
+        "DEADLINE_EXCEEDED",
     );
-    assert_eq!(read("5n"), Some(Duration::ZERO));
-    for malformed in ["", "S", "5", "123456789S", "-1S", "1.5S", "5x", "5µ"] {
-        assert_eq!(read(malformed), None, "{malformed}");
-    }
+}
+
+#[tokio::test]
+async fn a_deadline_that_cannot_be_read_is_refused() {
+    let suite = Suite::start().await;
+    let mut request = tonic::Request::new(GetKeySetRequest {});
+    request
+        .metadata_mut()
+        .insert("grpc-timeout", "soon".parse().unwrap());
+    let mut client = SessionServiceClient::new(suite.running.channel());
+    let answer = client.get_key_set(request).await;
+    check(answer, Code::InvalidArgument, "FIELD_INVALID");
+}
+
+#[tokio::test]
+async fn the_smaller_deadline_goes_on_with_a_call_that_is_made_for_somebody() {
+    let mut credential = crate::access::Bearer::new(&SUITE_SECRET.into()).unwrap();
+    let mut told = |own: Option<Duration>| {
+        let mut request = tonic::Request::new(());
+        if let Some(own) = own {
+            request.set_timeout(own);
+        }
+        let request = tonic::service::Interceptor::call(&mut credential, request).unwrap();
+        deadline::of(&request)
+    };
+    let (short, caller, long) = (
+        Duration::from_secs(1),
+        Duration::from_secs(60),
+        Duration::from_secs(3_600),
+    );
+    assert_eq!(told(None), None);
+    assert_eq!(told(Some(long)), Some(long));
+    let within = deadline::within(Instant::now() + caller, async {
+        assert_eq!(told(Some(short)), Some(short));
+        assert!(told(None).unwrap() <= caller);
+        assert!(told(Some(long)).unwrap() <= caller);
+    });
+    within.await.unwrap();
 }

@@ -1,0 +1,90 @@
+//! How a service, or a client of the suite, reaches a service: over one connection at a time, to any of its
+//! replicas.
+
+use std::{io, net::SocketAddr, time::Duration};
+
+use hyper_util::rt::TokioIo;
+use rand::seq::SliceRandom;
+use tokio::net::{TcpStream, lookup_host};
+use tonic::{
+    codegen::http::Uri,
+    transport::{Channel, Endpoint},
+};
+
+use super::{KEEPALIVE, ServerError};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Returns a channel to a peer that connects when it is first used, and again when its connection ends.
+///
+/// Each connection resolves the peer's name anew and goes to a replica by lot. Since servers end old
+/// connections, callers spread over the replicas that there are.
+///
+/// # Errors
+///
+/// [`ServerError::Peer`] when `uri` is no URI.
+pub fn channel(uri: &str) -> Result<Channel, ServerError> {
+    let endpoint = Endpoint::from_shared(uri.to_owned()).map_err(|source| ServerError::Peer {
+        uri: uri.to_owned(),
+        source,
+    })?;
+    let connect = tower::service_fn(|uri: Uri| async move {
+        let authority = uri.authority().map_or("", |authority| authority.as_str());
+        let addrs = lookup_host(authority).await?.collect();
+        connect_to_one_of(addrs).await.map(TokioIo::new)
+    });
+    Ok(endpoint
+        .connect_timeout(CONNECT_TIMEOUT)
+        .http2_keep_alive_interval(KEEPALIVE)
+        .keep_alive_while_idle(true)
+        .connect_with_connector_lazy(connect))
+}
+
+/// Connects to the first that answers, in an order by lot.
+async fn connect_to_one_of(mut addrs: Vec<SocketAddr>) -> io::Result<TcpStream> {
+    addrs.shuffle(&mut rand::rng());
+    let mut failure = io::Error::from(io::ErrorKind::NotFound);
+    for addr in addrs {
+        match TcpStream::connect(addr).await {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                return Ok(stream);
+            }
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn connections_spread_over_the_replicas_that_answer() {
+        let replicas = [
+            TcpListener::bind("127.0.0.1:0").await.unwrap(),
+            TcpListener::bind("127.0.0.1:0").await.unwrap(),
+        ];
+        let live: BTreeSet<_> = replicas
+            .iter()
+            .map(|one| one.local_addr().unwrap())
+            .collect();
+        let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut addrs = vec![gone.local_addr().unwrap()];
+        drop(gone);
+        assert!(connect_to_one_of(addrs.clone()).await.is_err());
+        addrs.extend(&live);
+        // That one of two is never chosen has a chance of one in 2^63.
+        let mut reached = BTreeSet::new();
+        for _ in 0..64 {
+            let stream = connect_to_one_of(addrs.clone()).await.unwrap();
+            reached.insert(stream.peer_addr().unwrap());
+        }
+        assert_eq!(reached, live);
+    }
+}

@@ -1,0 +1,195 @@
+//! The connections of a server: how many there may be, what each may hold, how old it becomes, and how
+//! it ends.
+//!
+//! The gRPC library has a loop of its own, which cuts a connection that has become too old, and the calls
+//! on it with it. Here a client is told first (GOAWAY, gRFC A9), takes its next call elsewhere, and loses
+//! none.
+
+mod opening;
+
+use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+
+use clap::Args;
+use hyper::{body::Incoming, server::conn::http2};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+    time::sleep,
+};
+use tokio_util::sync::CancellationToken;
+use tonic::{
+    body::Body,
+    codegen::http::{Request, Response},
+};
+use tower::{Service, ServiceExt};
+
+use self::opening::Opening;
+use super::KEEPALIVE;
+
+const CONNECTIONS: usize = 10_000;
+const AGE_SECONDS: u64 = 30 * 60;
+/// Calls and streams of one connection at once; who needs more opens another.
+const STREAMS: u32 = 1_000;
+/// Of one call, as HPACK counts them: 32 bytes more for each header.
+const HEADERS_BYTES: u32 = 16 * 1024;
+/// How long a client may leave a ping unanswered.
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// After a failure to accept, such as a lack of file descriptors.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What the connections of a service are held to.
+#[derive(Args, Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionArgs {
+    /// Connections that a service has at once; it closes those beyond at once.
+    #[arg(
+        long = "connections",
+        global = true,
+        env = "RAPPORT_CONNECTIONS",
+        default_value_t = CONNECTIONS,
+        value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..)
+    )]
+    pub count: usize,
+    /// Seconds, give or take a tenth, after which a client is asked to open another connection, and so
+    /// finds the replicas that have come since.
+    #[arg(
+        long = "connection-age-seconds",
+        global = true,
+        env = "RAPPORT_CONNECTION_AGE_SECONDS",
+        default_value_t = AGE_SECONDS,
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
+    pub age_seconds: u64,
+}
+
+impl Default for ConnectionArgs {
+    fn default() -> Self {
+        Self {
+            count: CONNECTIONS,
+            age_seconds: AGE_SECONDS,
+        }
+    }
+}
+
+/// The connection over which a call came, in the call's extensions.
+pub(crate) struct Connection {
+    /// Where its other end is.
+    pub(crate) peer: SocketAddr,
+    /// Cancelled when its streams are to end, so that they are resumed on another.
+    pub(crate) ending: CancellationToken,
+}
+
+/// Accepts connections and answers their calls until `shutdown`, and then until the last of them has
+/// ended. One that ends may take `drain_limit`; after half of that its streams are ended. Dropped, this
+/// cuts those that are left.
+pub(super) async fn serve<S>(
+    listener: TcpListener,
+    service: S,
+    limits: ConnectionArgs,
+    drain_limit: Duration,
+    shutdown: &CancellationToken,
+) where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+{
+    let mut open = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            () = shutdown.cancelled() => break,
+            Some(_) = open.join_next() => continue,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((_, peer)) if open.len() >= limits.count => {
+                tracing::warn!(%peer, limit = limits.count, "one connection too many is closed");
+            }
+            Ok((stream, peer)) => {
+                let times = Times {
+                    age: jittered(Duration::from_secs(limits.age_seconds)),
+                    grace: drain_limit / 2,
+                    shutdown: shutdown.clone(),
+                };
+                open.spawn(answer(stream, peer, service.clone(), times));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                sleep(PAUSE).await;
+            }
+        }
+    }
+    // From here on new clients are refused, and find another replica.
+    drop(listener);
+    while open.join_next().await.is_some() {}
+}
+
+/// When a connection has to end.
+struct Times {
+    age: Duration,
+    /// How long its streams may go on then, and how long their ends may take to arrive.
+    grace: Duration,
+    shutdown: CancellationToken,
+}
+
+/// Those that came together do not go together.
+fn jittered(age: Duration) -> Duration {
+    age.mul_f64(rand::random_range(0.9..=1.1))
+}
+
+/// Answers the calls of one connection, until the client goes, it is too old, or the service stops.
+async fn answer<S>(stream: TcpStream, peer: SocketAddr, service: S, times: Times)
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+{
+    // Without this an answer in two parts waits 40 ms for an acknowledgement. A stream that refuses is
+    // one that has ended.
+    let _ = stream.set_nodelay(true);
+    let connection = Arc::new(Connection {
+        peer,
+        ending: CancellationToken::new(),
+    });
+    let ending = connection.ending.clone();
+    let service = service.map_request(move |request: Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(Arc::clone(&connection));
+        request
+    });
+    let mut serving = pin!(protocol().serve_connection(
+        TokioIo::new(Opening::new(stream)),
+        TowerToHyperService::new(service),
+    ));
+    // What a client does to its own connection is its own affair.
+    tokio::select! {
+        _ = serving.as_mut() => return,
+        () = sleep(times.age) => {}
+        () = times.shutdown.cancelled() => {}
+    }
+    serving.as_mut().graceful_shutdown();
+    tokio::select! {
+        _ = serving.as_mut() => return,
+        () = sleep(times.grace) => ending.cancel(),
+    }
+    if tokio::time::timeout(times.grace, serving).await.is_err() {
+        tracing::debug!(%peer, "a connection that does not end is cut");
+    }
+}
+
+fn protocol() -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(HEADERS_BYTES)
+        .keep_alive_interval(KEEPALIVE)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT);
+    builder
+}
