@@ -1,6 +1,6 @@
 //! The one binary of the suite: `rapport [all|identity|chat|attribution|migrate|import-orders|demo|bench]`.
 
-use std::process::ExitCode;
+use std::{pin::pin, process::ExitCode};
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
@@ -137,10 +137,15 @@ async fn run_all(args: &SuiteArgs) -> anyhow::Result<()> {
 }
 
 async fn run_one(args: &SuiteArgs, name: ServiceName) -> anyhow::Result<()> {
-    let stop = stop_signal()?;
-    let config = args.service(name, args.secrets()?)?;
-    let server = suite::build(name, config).await?;
-    println!("{:<12} {}", name.as_str(), server.local_addr());
+    let mut stop = pin!(stop_signal()?);
+    let mut config = args.service(name, args.secrets()?)?;
+    let (listen, addr) = config.listen.bound()?;
+    config.listen = listen;
+    println!("{:<12} {addr}", name.as_str());
+    let server = tokio::select! {
+        server = Box::pin(suite::build_patiently(name, config)) => server?,
+        () = &mut stop => return Ok(()),
+    };
     server.run_until(stop).await?;
     Ok(())
 }

@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 
 use anyhow::Context;
 use kit::{
+    backoff::Backoff,
     config::{ConfigError, Peers, ServiceConfig, ServiceName, SuiteArgs},
-    db::Db,
-    server::{Server, ServerError},
+    db::{Db, StoreError},
+    server::{Server, ServerError, answer_until},
 };
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -135,6 +136,50 @@ pub fn configs(args: &SuiteArgs) -> Result<SuiteConfig, ConfigError> {
         chat: args.service(ServiceName::Chat, secrets.clone())?,
         attribution: args.service(ServiceName::Attribution, secrets)?,
     })
+}
+
+/// Builds one service, and until its database can be reached, says on its port that it lives and is not
+/// ready, and tries again; so its socket is bound already. A database that is there and cannot be used is
+/// an error as in [`build`].
+///
+/// # Errors
+///
+/// When anything else fails.
+pub async fn build_patiently(name: ServiceName, config: ServiceConfig) -> anyhow::Result<Server> {
+    let first = Box::pin(build(name, config.clone())).await;
+    match first {
+        Err(error) if is_unreachable(&error) => {
+            let listen = config.listen.clone();
+            Box::pin(answer_until(listen, name, retry(name, config, error))).await?
+        }
+        result => result,
+    }
+}
+
+async fn retry(
+    name: ServiceName,
+    config: ServiceConfig,
+    mut last: anyhow::Error,
+) -> anyhow::Result<Server> {
+    let mut backoff = Backoff::new();
+    loop {
+        tracing::warn!(
+            error = format!("{last:#}"),
+            "service cannot start yet and tries again"
+        );
+        tokio::time::sleep(backoff.wait()).await;
+        match Box::pin(build(name, config.clone())).await {
+            Err(error) if is_unreachable(&error) => last = error,
+            result => return result,
+        }
+    }
+}
+
+fn is_unreachable(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<StoreError>())
+        .any(|error| matches!(error, StoreError::Unavailable(_)))
 }
 
 /// Builds one service: opens its database and binds its port.

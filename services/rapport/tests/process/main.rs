@@ -5,6 +5,7 @@
 mod importing;
 mod metrics;
 mod published_keys;
+mod waiting;
 
 use std::{
     io::{BufRead, BufReader},

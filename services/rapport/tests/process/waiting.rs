@@ -1,0 +1,71 @@
+//! A service whose database is away at its start waits for it, and says so.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use kit::server::LIVENESS;
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
+
+use super::{POSTGRES_URL, rapport, setting, wait_until};
+
+const SESSIONS: &str = "rapport.identity.v1.SessionService";
+
+async fn health(addr: &str, service: &str) -> Option<ServingStatus> {
+    // A connection of its own each time: that of the waiting service ends with the wait.
+    let channel = kit::server::channel(&format!("http://{addr}")).unwrap();
+    let request = HealthCheckRequest {
+        service: service.to_owned(),
+    };
+    let answer = HealthClient::new(channel).check(request).await;
+    Some(answer.ok()?.into_inner().status())
+}
+
+async fn wait_until_it_serves(addr: &str, service: &str) {
+    let look = || async {
+        let status = health(addr, service).await;
+        Ok((status == Some(ServingStatus::Serving)).then_some(()))
+    };
+    wait_until("the service says that it serves", look)
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_whose_database_is_away_lives_and_becomes_ready_when_it_comes() {
+    let server = setting(POSTGRES_URL);
+    let (prefix, _) = server.rsplit_once('/').unwrap();
+    let name = format!("waiting_{}", uuid::Uuid::new_v4().simple());
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = rapport()
+        .arg("identity")
+        .arg("--data-dir")
+        .arg(folder.path())
+        .args(["--identity-addr", "127.0.0.1:0"])
+        .args(["--identity-database-url", &format!("{prefix}/{name}")])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let line = lines.next().unwrap().unwrap();
+    let addr = line.split_whitespace().last().unwrap();
+    wait_until_it_serves(addr, LIVENESS).await;
+    for service in ["", SESSIONS] {
+        let status = health(addr, service).await;
+        assert_eq!(status, Some(ServingStatus::NotServing), "{service:?}");
+    }
+    let psql = Path::new(&setting("RAPPORT_TEST_PG_BIN")).join("psql");
+    let statement = format!("CREATE DATABASE {name}");
+    let made = Command::new(psql)
+        .args([&server, "--no-psqlrc", "--command", &statement])
+        .status();
+    assert!(made.unwrap().success());
+    wait_until_it_serves(addr, SESSIONS).await;
+    let pid = child.id().to_string();
+    Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+    assert!(child.wait().unwrap().success());
+}
