@@ -5,8 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use deadpool::managed::QueueMode;
 use diesel::{
     QueryableByName,
+    connection::{TransactionDepthChange, TransactionManagerStatus},
+    result::Error,
     sql_types::{Bool, Nullable, Text},
 };
 use diesel_async::{
@@ -31,9 +34,9 @@ use crate::{event_log::POSTGRES_INCARNATION, telemetry::Count};
 const POOL_SIZE: usize = 16;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// With [`MAX_BACKOFF`] more than a second of waiting alone, more than any burst of equal calls needs.
-const MAX_ATTEMPTS: u32 = 40;
-/// How many connections that turn out to be dead are passed over before a call fails.
-const MAX_DEAD_CONNECTIONS: usize = 3;
+const MAX_RETRIES: u32 = 39;
+/// How many connections may be lost in the middle of a transaction before its call fails.
+const MAX_LOSSES: u32 = 3;
 const MAX_BACKOFF: Duration = Duration::from_millis(50);
 /// Replicas that start together take this advisory lock in turn.
 const MIGRATION_LOCK: i64 = 0x5261_7070_6f72_7401;
@@ -85,6 +88,8 @@ impl Postgres {
         let manager = AsyncDieselConnectionManager::new_with_config(url, config);
         let pool = Pool::builder(manager)
             .max_size(POOL_SIZE)
+            // The one used last has its plans and its memory at hand.
+            .queue_mode(QueueMode::Lifo)
             .wait_timeout(Some(ACQUIRE_TIMEOUT))
             .create_timeout(Some(ACQUIRE_TIMEOUT))
             .runtime(deadpool::Runtime::Tokio1)
@@ -120,16 +125,17 @@ impl Postgres {
     {
         let this = self.clone();
         let work = async move {
-            let mut attempt = 0;
+            let (mut attempts, mut losses) = (0, 0);
             loop {
-                let result = this.attempt(isolation, &input, body).await;
-                attempt += 1;
-                match result {
-                    Err(error) if is_conflict(&error) && attempt < MAX_ATTEMPTS => {
+                match this.attempt(isolation, &input, body).await {
+                    Ok(value) => return Ok(value),
+                    Err(Ended::Lost(_)) if losses < MAX_LOSSES => losses += 1,
+                    Err(Ended::Failed(error)) if is_conflict(&error) && attempts < MAX_RETRIES => {
+                        attempts += 1;
                         RETRIES.add(1, [this.service, name]);
-                        tokio::time::sleep(backoff(attempt)).await;
+                        tokio::time::sleep(backoff(attempts)).await;
                     }
-                    result => return result,
+                    Err(Ended::Lost(error) | Ended::Failed(error)) => return Err(error),
                 }
             }
         };
@@ -144,44 +150,65 @@ impl Postgres {
         isolation: Isolation,
         input: &I,
         body: TxBody<I, T, E>,
-    ) -> Result<T, E> {
-        let mut connection = self.begin(isolation).await?;
+    ) -> Result<T, Ended<E>> {
+        let mut connection = self.get().await.map_err(Ended::failed)?;
+        begin(inner(&mut connection), isolation).map_err(Ended::lost)?;
         match body::run(&mut connection, input, body).await {
             Ok(value) => {
                 AnsiTransactionManager::commit_transaction(inner(&mut connection))
                     .await
-                    .map_err(StoreError::from)?;
+                    .map_err(|error| Ended::failed(error.into()))?;
                 Ok(value)
             }
             Err(error) => {
-                if let Err(rollback) =
-                    AnsiTransactionManager::rollback_transaction(inner(&mut connection)).await
-                {
-                    tracing::warn!(error = %rollback, "rollback failed, the connection is dropped");
+                match AnsiTransactionManager::rollback_transaction(inner(&mut connection)).await {
+                    Ok(()) => Err(Ended::Failed(error)),
+                    Err(rollback) => {
+                        tracing::warn!(error = %rollback, "rollback failed, the connection is dropped");
+                        Err(Ended::Lost(error))
+                    }
                 }
-                Err(error)
             }
         }
     }
+}
 
-    /// Returns a connection in a new transaction. One that the server has closed meanwhile fails
-    /// here, where nothing has happened yet, and another is taken.
-    async fn begin(&self, isolation: Isolation) -> Result<Connection, StoreError> {
-        let begin = match isolation {
-            Isolation::Serializable => "BEGIN ISOLATION LEVEL SERIALIZABLE",
-            Isolation::ReadCommitted => "BEGIN ISOLATION LEVEL READ COMMITTED",
-        };
-        let mut dead = 0;
-        loop {
-            let mut connection = self.get().await?;
-            let begun =
-                AnsiTransactionManager::begin_transaction_sql(inner(&mut connection), begin).await;
-            match begun.map_err(StoreError::from) {
-                Ok(()) => return Ok(connection),
-                Err(StoreError::Unavailable(_)) if dead < MAX_DEAD_CONNECTIONS => dead += 1,
-                Err(error) => return Err(error),
-            }
+/// How an attempt failed.
+enum Ended<E> {
+    /// The connection was lost before `COMMIT` was sent: nothing has happened.
+    Lost(E),
+    /// Otherwise.
+    Failed(E),
+}
+
+impl<E: TxError> Ended<E> {
+    fn lost(error: StoreError) -> Self {
+        Self::Lost(error.into())
+    }
+
+    fn failed(error: StoreError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// Begins a transaction without waiting for the answer: `BEGIN` travels with the body's first
+/// statement, which saves a round trip. A future of `tokio_postgres` has sent its message once it has been
+/// polled, and messages are answered in the order in which they were sent.
+fn begin(connection: &mut AsyncPgConnection, isolation: Isolation) -> Result<(), StoreError> {
+    let begin = match isolation {
+        Isolation::Serializable => "BEGIN ISOLATION LEVEL SERIALIZABLE",
+        Isolation::ReadCommitted => "BEGIN ISOLATION LEVEL READ COMMITTED",
+    };
+    let mut shared = &*connection;
+    if let Some(sent) = shared.batch_execute(begin).now_or_never() {
+        sent?;
+    }
+    match AnsiTransactionManager::transaction_manager_status_mut(connection) {
+        TransactionManagerStatus::Valid(status) => {
+            status.change_transaction_depth(TransactionDepthChange::IncreaseDepth)?;
+            Ok(())
         }
+        TransactionManagerStatus::InError => Err(Error::BrokenTransactionManager.into()),
     }
 }
 
