@@ -13,6 +13,7 @@ diesel::table! {
         transaction_id -> BigInt,
         last_sequence -> BigInt,
         last_message_time -> Nullable<DbTime>,
+        last_message_minute -> Nullable<DbTime>,
         last_transaction_id -> BigInt,
         visitor_first_time -> Nullable<DbTime>,
         member_first_time -> Nullable<DbTime>,

@@ -1,9 +1,10 @@
 //! The list of chatrooms as it was at a moment (SPEC 25).
 //!
 //! A chatroom that has not moved since the moment stands where its row says: an index gives those
-//! in order. One that has moved stands where its newest message of then puts it. The caller asks
-//! for the first kind before the second, and merges the two: a chatroom that moves in between is
-//! found by both or by the second, never by neither, although each query sees another instant.
+//! by the minute of their newest message, within which few have to be sorted. One that has moved
+//! stands where its newest message of then puts it. The caller asks for the first kind before the
+//! second, and merges the two: a chatroom that moves in between is found by both or by the second,
+//! never by neither, although each query sees another instant.
 //!
 //! What is archived is judged when a page is read, and moves nothing: a list of what is not archived
 //! never shows what is, and whatever nobody archives meanwhile is neither skipped nor repeated.
@@ -59,9 +60,11 @@ pub(crate) struct Listed {
 }
 
 /// How far the clocks of two replicas may be apart, and a transaction may take, for a chatroom that
-/// has moved to be looked for: far more than either ever is, and little enough that of a busy Member's
+/// has moved to be looked for: more than either ever is, and little enough that of a busy Member's
 /// chatrooms few are looked at.
-const CLOCK_SLACK: TimeDelta = TimeDelta::minutes(10);
+const CLOCK_SLACK: TimeDelta = TimeDelta::minutes(2);
+/// A message is sent within this time of the beginning of its minute.
+const MINUTE: TimeDelta = TimeDelta::minutes(1);
 
 /// Instantiates `$query` for the list's owner, each of whom has an index of his own.
 macro_rules! of_owner {
@@ -118,6 +121,7 @@ pub(crate) async fn list_written(
     let rows: Vec<RowWithLast> = of_owner!(connection, brand_id, list, |rooms, c| rooms
         .filter(chatroom::last_transaction_id.lt(moment.before))
         .filter(chatroom::last_transaction_id.ne_all(&moment.running))
+        .filter(chatroom::last_message_minute.le(Sql(message_time)))
         .filter(chatroom::last_message_time.le(Sql(message_time)))
         .filter(
             chatroom::last_message_time
@@ -130,6 +134,7 @@ pub(crate) async fn list_written(
                         .and(chatroom::chatroom_id.lt(Sql(id)))))
         )
         .order((
+            chatroom::last_message_minute.desc(),
             chatroom::last_message_time.desc(),
             chatroom::create_time.desc(),
             chatroom::chatroom_id.desc(),
@@ -170,7 +175,7 @@ pub(crate) async fn list_empty(
     let rows: Vec<RowWithLast> = of_owner!(connection, brand_id, list, |rooms, c| rooms
         .filter(chatroom::last_transaction_id.lt(moment.before))
         .filter(chatroom::last_transaction_id.ne_all(&moment.running))
-        .filter(chatroom::last_message_time.is_null())
+        .filter(chatroom::last_message_minute.is_null())
         .filter(
             chatroom::create_time
                 .lt(Sql(create_time))
@@ -178,7 +183,11 @@ pub(crate) async fn list_empty(
                     .eq(Sql(create_time))
                     .and(chatroom::chatroom_id.lt(Sql(id))))
         )
-        .order((chatroom::create_time.desc(), chatroom::chatroom_id.desc()))
+        .order((
+            chatroom::last_message_minute.desc(),
+            chatroom::create_time.desc(),
+            chatroom::chatroom_id.desc(),
+        ))
         .limit(limit)
         .select((Row::as_select(), Option::<messages::Row>::as_select()))
         .load(c)
@@ -200,10 +209,10 @@ pub(crate) async fn list_moved(
 ) -> Result<Vec<Listed>, StoreError> {
     type Moved = (Row, Option<messages::Row>, Option<Sql<DateTime<Utc>>>);
     let moment_time = DateTime::from_timestamp_micros(moment.time_micros).unwrap_or(LAST_INSTANT);
-    let since = instant::before(moment_time, CLOCK_SLACK);
+    let since = instant::before(moment_time, CLOCK_SLACK + MINUTE);
     let earlier = diesel::alias!(message as earlier);
     let rows: Vec<Moved> = of_owner!(connection, brand_id, list, |rooms, c| rooms
-        .filter(chatroom::last_message_time.ge(Sql(since)))
+        .filter(chatroom::last_message_minute.ge(Sql(since)))
         .filter(not(chatroom::last_transaction_id
             .lt(moment.before)
             .and(chatroom::last_transaction_id.ne_all(&moment.running))))
