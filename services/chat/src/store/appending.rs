@@ -32,9 +32,7 @@ use uuid::Uuid;
 
 use super::{
     chatroom_changes::{self, Change},
-    chatrooms, images,
-    member_blocks::{self, Blocks},
-    messages, to_column,
+    chatrooms, images, member_blocks, messages, to_column,
 };
 use crate::model::{Body, Chatroom, Image, Message};
 
@@ -111,32 +109,62 @@ pub(crate) async fn lock(
     questions: &[Question],
 ) -> Result<Known, StoreError> {
     let keys: BTreeSet<&Key> = questions.iter().map(|question| &question.key).collect();
-    match connection {
-        Connection::Postgres(c) => lock_many(c, &keys, questions).await,
-        Connection::Sqlite(_) => {
-            let mut rooms = BTreeMap::new();
-            for key in keys {
-                if let Some(room) = chatrooms::lock(connection, &key.0, key.1).await? {
-                    rooms.insert(key.clone(), room);
-                }
-            }
-            let mut facts = Vec::with_capacity(questions.len());
-            for question in questions {
-                let room = rooms.get(&question.key);
-                facts.push(facts_of_one(connection, question, room).await?);
-            }
-            let pairs: Vec<_> = rooms.iter().map(|(key, room)| (&key.0, room)).collect();
-            let blocks = member_blocks::list(connection, &pairs).await?;
-            Ok((rooms, with_blocks(facts, questions, &blocks)))
+    let (rooms, mut facts, may_be_blocked) = match connection {
+        Connection::Postgres(c) => lock_many(c, &keys, questions).await?,
+        Connection::Sqlite(_) => lock_each(connection, &keys, questions).await?,
+    };
+    if !may_be_blocked.is_empty() {
+        let pairs: Vec<_> = rooms
+            .iter()
+            .filter(|(key, _)| may_be_blocked.contains(key))
+            .map(|(key, room)| (&key.0, room))
+            .collect();
+        let blocks = member_blocks::list(connection, &pairs).await?;
+        for (facts, question) in facts.iter_mut().zip(questions) {
+            facts.blocks = blocks.get(&question.key).cloned().unwrap_or_default();
         }
     }
+    find_images(connection, questions, &mut facts).await?;
+    Ok((rooms, facts))
 }
 
-fn with_blocks(mut facts: Vec<Facts>, questions: &[Question], blocks: &Blocks) -> Vec<Facts> {
-    for (facts, question) in facts.iter_mut().zip(questions) {
-        facts.blocks = blocks.get(&question.key).cloned().unwrap_or_default();
+/// What is known of a batch before its rarer questions are asked: the chatrooms, the facts, and the
+/// chatrooms whose Members have blocked somebody.
+type Locked<'a> = (BTreeMap<Key, Chatroom>, Vec<Facts>, BTreeSet<&'a Key>);
+
+async fn lock_each<'a>(
+    connection: &mut Connection,
+    keys: &BTreeSet<&'a Key>,
+    questions: &[Question],
+) -> Result<Locked<'a>, StoreError> {
+    let mut rooms = BTreeMap::new();
+    for key in keys {
+        if let Some(room) = chatrooms::lock(connection, &key.0, key.1).await? {
+            rooms.insert((*key).clone(), room);
+        }
     }
-    facts
+    let mut facts = Vec::with_capacity(questions.len());
+    for question in questions {
+        let room = rooms.get(&question.key);
+        facts.push(facts_of_one(connection, question, room).await?);
+    }
+    Ok((rooms, facts, keys.clone()))
+}
+
+/// Most batches show no image, and ask for none.
+async fn find_images(
+    connection: &mut Connection,
+    questions: &[Question],
+    facts: &mut [Facts],
+) -> Result<(), StoreError> {
+    for (facts, question) in facts.iter_mut().zip(questions) {
+        if let Some(id) = question.image_id {
+            let (brand_id, chatroom_id) = &question.key;
+            let image = images::find(connection, brand_id, id).await?;
+            facts.image = image.filter(|image| image.chatroom_id == *chatroom_id);
+        }
+    }
+    Ok(())
 }
 
 async fn facts_of_one(
@@ -149,10 +177,6 @@ async fn facts_of_one(
     if let Some(room) = room {
         let id = question.message_id;
         facts.sent = messages::find(connection, brand_id, *chatroom_id, id).await?;
-        if let Some(id) = question.image_id {
-            let image = images::find(connection, brand_id, id).await?;
-            facts.image = image.filter(|image| image.chatroom_id == *chatroom_id);
-        }
         let account = accounts::find(connection, brand_id, room.account_id).await?;
         facts.is_visitor_erased =
             account.is_some_and(|account| account.state == AccountState::Erased);
@@ -175,21 +199,14 @@ type LockedColumns = (DbText, chatrooms::Columns);
 #[derive(Queryable)]
 struct FactsRow {
     sent: Option<messages::Row>,
-    image: Option<images::Row>,
     is_visitor_erased: bool,
     is_member_deactivated: bool,
+    may_be_blocked: bool,
     is_account_known: bool,
     link_revision: i64,
 }
 
-type FactsColumns = (
-    messages::OptionalColumns,
-    images::OptionalColumns,
-    Bool,
-    Bool,
-    Bool,
-    BigInt,
-);
+type FactsColumns = (messages::OptionalColumns, Bool, Bool, Bool, Bool, BigInt);
 
 impl TryFrom<FactsRow> for Facts {
     type Error = StoreError;
@@ -197,7 +214,7 @@ impl TryFrom<FactsRow> for Facts {
     fn try_from(row: FactsRow) -> Result<Self, StoreError> {
         Ok(Self {
             sent: row.sent.map(Message::try_from).transpose()?,
-            image: row.image.map(Image::from),
+            image: None,
             is_visitor_erased: row.is_visitor_erased,
             is_member_deactivated: row.is_member_deactivated,
             blocks: Vec::new(),
@@ -210,28 +227,30 @@ impl TryFrom<FactsRow> for Facts {
 /// The statements travel together and run one after the other, in the order in which they are
 /// polled here. Those after the locking one take snapshots of their own once it has its locks, so they
 /// see whatever those who held them before have committed.
-async fn lock_many(
+async fn lock_many<'a>(
     connection: &AsyncPgConnection,
     keys: &BTreeSet<&Key>,
-    questions: &[Question],
-) -> Result<Known, StoreError> {
+    questions: &'a [Question],
+) -> Result<Locked<'a>, StoreError> {
     let (mut first, mut second, mut third) = (connection, connection, connection);
-    let mut fourth = connection;
-    let (_, rooms, facts, blocks) = try_join!(
+    let (_, rooms, rows) = try_join!(
         planning().execute(&mut first),
         locking(keys).load::<LockedRow>(&mut second),
         asking(questions).load::<FactsRow>(&mut third),
-        member_blocks::listing(keys.iter().map(|key| (&key.0, key.1)))
-            .load::<member_blocks::Row>(&mut fourth)
     )?;
     let mut locked = BTreeMap::new();
     for (brand_id, row) in rooms {
         let room = Chatroom::try_from(row)?;
         locked.insert((brand_id.0, room.id), room);
     }
-    let facts: Result<Vec<Facts>, StoreError> = facts.into_iter().map(Facts::try_from).collect();
-    let blocks = member_blocks::gather(blocks);
-    Ok((locked, with_blocks(facts?, questions, &blocks)))
+    let may_be_blocked = questions
+        .iter()
+        .zip(&rows)
+        .filter(|(_, row)| row.may_be_blocked)
+        .map(|(question, _)| &question.key)
+        .collect();
+    let facts: Result<Vec<Facts>, StoreError> = rows.into_iter().map(Facts::try_from).collect();
+    Ok((locked, facts?, may_be_blocked))
 }
 
 /// Has this transaction's statements planned once per connection, and so that they look up rows by index
@@ -240,7 +259,8 @@ async fn lock_many(
 fn planning() -> PgText<'static> {
     PgText::new(
         "SELECT set_config('plan_cache_mode', 'force_generic_plan', true), \
-         set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)",
+         set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true), \
+         set_config('enable_material', 'off', true)",
     )
 }
 
@@ -261,6 +281,8 @@ fn locking(keys: &BTreeSet<&Key>) -> PgText<'static, LockedColumns> {
     .bind::<Array<DbUuid>, _>(ids)
 }
 
+/// The message is looked for as the first from its id on: of the two indexes that begin with the
+/// chatroom only one gives that order, so the planner takes it also while the table is empty.
 fn asking(questions: &[Question]) -> PgText<'static, FactsColumns> {
     let keys = || questions.iter().map(|question| &question.key);
     let brand_ids: Vec<_> = keys().map(|key| Sql(key.0.clone())).collect();
@@ -269,10 +291,6 @@ fn asking(questions: &[Question]) -> PgText<'static, FactsColumns> {
         .iter()
         .map(|question| Sql(question.message_id))
         .collect();
-    let images: Vec<_> = questions
-        .iter()
-        .map(|question| question.image_id.map(Sql))
-        .collect();
     let needed: Vec<_> = questions
         .iter()
         .map(|question| question.needed.map(Sql))
@@ -280,17 +298,15 @@ fn asking(questions: &[Question]) -> PgText<'static, FactsColumns> {
     PgText::new(
         "SELECT m.chatroom_id, m.sequence, m.message_id, m.message_time, m.side, m.author_id, \
          m.kind, m.origin, m.content, m.erase_time, \
-         i.image_id, i.chatroom_id, i.side, i.uploader_id, i.create_time, \
-         i.format, i.width_pixels, i.height_pixels, i.size_bytes, i.thumbnail_format, \
-         i.thumbnail_width_pixels, i.thumbnail_height_pixels, i.thumbnail_size_bytes, \
          coalesce(v.state = ?, false), coalesce(a.state = ?, false), \
+         EXISTS (SELECT FROM member_block b \
+         WHERE b.brand_id = c.brand_id AND b.member_id = c.member_id), \
          n.account_id IS NOT NULL, coalesce(p.link_revision, 0) \
-         FROM unnest(?, ?, ?, ?, ?) WITH ORDINALITY \
-         AS q (brand_id, chatroom_id, message_id, image_id, needed_id, number) \
-         LEFT JOIN message m ON m.brand_id = q.brand_id AND m.chatroom_id = q.chatroom_id \
-         AND m.message_id = q.message_id \
-         LEFT JOIN image i ON i.brand_id = q.brand_id AND i.image_id = q.image_id \
-         AND i.chatroom_id = q.chatroom_id \
+         FROM unnest(?, ?, ?, ?) WITH ORDINALITY \
+         AS q (brand_id, chatroom_id, message_id, needed_id, number) \
+         LEFT JOIN LATERAL (SELECT * FROM message e WHERE e.brand_id = q.brand_id \
+         AND e.chatroom_id = q.chatroom_id AND e.message_id >= q.message_id \
+         ORDER BY e.message_id LIMIT 1) m ON m.message_id = q.message_id \
          LEFT JOIN chatroom c ON c.brand_id = q.brand_id AND c.chatroom_id = q.chatroom_id \
          LEFT JOIN account v ON v.brand_id = c.brand_id AND v.account_id = c.account_id \
          LEFT JOIN member a ON a.brand_id = c.brand_id AND a.member_id = c.member_id \
@@ -303,7 +319,6 @@ fn asking(questions: &[Question]) -> PgText<'static, FactsColumns> {
     .bind::<Array<DbText>, _>(brand_ids)
     .bind::<Array<DbUuid>, _>(chatroom_ids)
     .bind::<Array<DbUuid>, _>(ids)
-    .bind::<Array<Nullable<DbUuid>>, _>(images)
     .bind::<Array<Nullable<DbUuid>>, _>(needed)
 }
 

@@ -3,8 +3,6 @@
 use chrono::{DateTime, Utc};
 use diesel::{
     ExpressionMethods, OptionalExtension, QueryDsl, Queryable, Selectable, SelectableHelper,
-    dsl::{AsSelect, SqlTypeOf},
-    pg::Pg,
 };
 use diesel_async::RunQueryDsl;
 use domain::{
@@ -25,7 +23,7 @@ use crate::{
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = image)]
-pub(super) struct Row {
+struct Row {
     image_id: Sql<ImageId>,
     chatroom_id: Sql<ChatroomId>,
     side: Sql<Side>,
@@ -40,9 +38,6 @@ pub(super) struct Row {
     thumbnail_height_pixels: i32,
     thumbnail_size_bytes: i64,
 }
-
-/// The SQL types of an `Option<Row>`.
-pub(super) type OptionalColumns = SqlTypeOf<AsSelect<Option<Row>, Pg>>;
 
 impl From<Row> for Image {
     fn from(row: Row) -> Self {

@@ -31,7 +31,7 @@ pub(crate) type Blocks = BTreeMap<Key, Vec<AccountBlock>>;
 type Time = Option<Sql<DateTime<Utc>>>;
 
 /// A chatroom, and what its Member has said about one account of the person.
-pub(super) type Row = (Sql<BrandId>, Sql<ChatroomId>, Time, Time, Time);
+type Row = (Sql<BrandId>, Sql<ChatroomId>, Time, Time, Time);
 
 type Columns = (
     DbText,
@@ -64,12 +64,9 @@ pub(crate) async fn list(
     Ok(blocks)
 }
 
-/// Returns the statement with which [`list`] reads on PostgreSQL, for a caller who sends it along with
-/// statements of his own. Few Members ever block anybody, so that is looked at first; `OFFSET` and
-/// `LIMIT` keep the planner from reading all blocks of those who do.
-pub(super) fn listing<'a>(
-    rooms: impl Iterator<Item = (&'a BrandId, ChatroomId)>,
-) -> PgText<'static, Columns> {
+/// Few Members ever block anybody, so that is looked at first; `OFFSET` and `LIMIT` keep the planner
+/// from reading all blocks of those who do.
+fn listing<'a>(rooms: impl Iterator<Item = (&'a BrandId, ChatroomId)>) -> PgText<'static, Columns> {
     let (brand_ids, ids): (Vec<_>, Vec<_>) = rooms
         .map(|(brand_id, id)| (Sql(brand_id.clone()), Sql(id)))
         .unzip();
@@ -95,8 +92,7 @@ pub(super) fn listing<'a>(
     .bind::<Array<DbUuid>, _>(ids)
 }
 
-/// Returns what the rows of [`listing`] say.
-pub(super) fn gather(rows: Vec<Row>) -> Blocks {
+fn gather(rows: Vec<Row>) -> Blocks {
     let mut blocks = Blocks::new();
     for (brand_id, chatroom_id, link_time, block_time, unblock_time) in rows {
         let said = account_block(link_time.map(|time| time.0), (block_time, unblock_time));
