@@ -89,7 +89,7 @@ pub struct ChatArgs {
     /// How many messages the large database has, a hundred in each chatroom.
     #[arg(long, default_value_t = 10_000_000, value_parser = clap::value_parser!(u32).range(1_000..=100_000_000))]
     rows: u32,
-    /// How many send at once, and pgbench's clients [default: the best of 32 to 256, and of 8 to 128].
+    /// How many send at once [default: the best of 32 to 256].
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
     callers: Option<u16>,
     /// How many watch their chatrooms at once, each on a stream of his own.

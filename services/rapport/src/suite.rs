@@ -100,6 +100,18 @@ impl Suite {
         failure
     }
 
+    /// Stops attribution; the others go on.
+    ///
+    /// # Errors
+    ///
+    /// When it had failed.
+    pub async fn stop_attribution(&mut self) -> anyhow::Result<()> {
+        if let Some(stop) = self.stops.pop() {
+            stop.cancel();
+        }
+        self.servers.join_next().await.map_or(Ok(()), flatten)
+    }
+
     /// Stops the services.
     ///
     /// # Errors

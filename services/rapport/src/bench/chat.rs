@@ -59,10 +59,12 @@ struct Room {
 /// When a call is refused or answers what it must not.
 pub(super) async fn measure(stage: &Stage, args: &ChatArgs, report: &Report) -> anyhow::Result<()> {
     stage.describe(report).await?;
-    let running = stage.start_suite().await?;
+    let mut running = stage.start_suite().await?;
     let world = World::open(&running, BRAND_ID, CHATROOMS, args.seed).await?;
-    sending::measure(&world, stage, args, report).await?;
     let watching = World::open(&running, WATCHED_BRAND_ID, args.streams.into(), args.seed).await?;
+    // It reads what chat logs at its own pace, and would share the two's cores.
+    running.suite.stop_attribution().await?;
+    sending::measure(&world, stage, args, report).await?;
     let chat = format!("http://{}", running.suite.chat);
     watchers::measure(&watching, &chat, args, report).await?;
     drop(watching);

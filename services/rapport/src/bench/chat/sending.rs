@@ -32,13 +32,11 @@ pub(super) async fn measure(
 ) -> anyhow::Result<()> {
     let floor = stage.floor(TEXT.len()).await?;
     alone(world, &floor, args, report).await?;
-    let (callers, clients) = match args.callers {
-        Some(callers) => (callers.into(), callers.into()),
-        None => (
-            best_callers(world).await?,
-            floor.best_clients(&CLIENTS).await?,
-        ),
+    let callers = match args.callers {
+        Some(callers) => callers.into(),
+        None => best_callers(world).await?,
     };
+    let clients = floor.best_clients(&CLIENTS).await?;
     let seconds = args.common.seconds;
     progress(&format!(
         "measuring {TURNS} times: messages and empty calls with {callers} callers, pgbench with \
