@@ -1,9 +1,9 @@
 //! The write path of messages: what must be known of many at once, and all that they change.
 //!
 //! It reaches over several tables, kit's directory of identity among them, because a round trip is
-//! what a message costs most: on PostgreSQL a batch of any size takes two between `BEGIN` and
-//! `COMMIT`, in each of which the statements travel together. SQLite answers in microseconds
-//! and takes the statements that the rest of the store has.
+//! what a message costs most: on PostgreSQL a batch of any size takes two before `COMMIT`, in each
+//! of which the statements travel together. SQLite answers in microseconds and takes the statements
+//! that the rest of the store has.
 //!
 //! It decides nothing: what the facts mean is said in `app::append`.
 
