@@ -9,7 +9,7 @@ use crate::{clock::Clock, error::CallError};
 
 /// How often a stream looks whether its caller may go on, well within the second that SPEC 59 gives. It
 /// looks, and is not told, so that its cost does not grow with the number of sessions that end.
-const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A caller whose token was verified. He loses his standing when the token expires or is revoked, when
 /// his Brand is suspended, and while identity is not heard of.
