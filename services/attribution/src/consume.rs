@@ -47,23 +47,29 @@ use crate::{
 
 /// The marks of a batch. Several facts about one subject need one mark, from the earliest instant.
 #[derive(Debug, Default)]
-struct Marks(BTreeMap<(BrandId, Subject), Option<DateTime<Utc>>>);
+struct Marks {
+    marks: BTreeMap<(BrandId, Subject), NewMark>,
+    /// Of the event that is being kept.
+    trace_parent: String,
+}
 
 impl Marks {
     fn add(&mut self, brand_id: &BrandId, mark: NewMark) {
-        let key = (brand_id.clone(), mark.subject);
-        self.0
+        let key = (brand_id.clone(), mark.subject.clone());
+        let mark = NewMark {
+            trace_parent: self.trace_parent.clone(),
+            ..mark
+        };
+        self.marks
             .entry(key)
             // `None` stands for all times, and is the smaller.
-            .and_modify(|from_time| *from_time = mark.from_time.min(*from_time))
-            .or_insert(mark.from_time);
+            .and_modify(|known| known.from_time = mark.from_time.min(known.from_time))
+            .or_insert(mark);
     }
 
     async fn write(self, connection: &mut Connection) -> Result<(), StoreError> {
-        let marks = self.0.into_iter().map(|((brand_id, subject), from_time)| {
-            let mark = NewMark { subject, from_time };
-            (brand_id, mark)
-        });
+        let marks = self.marks.into_iter();
+        let marks = marks.map(|((brand_id, _), mark)| (brand_id, mark));
         dirty_marks::insert_all(connection, &marks.collect::<Vec<_>>()).await
     }
 }
@@ -78,6 +84,7 @@ pub(crate) fn apply_identity<'a>(
         let mut marks = Marks::default();
         for event in &batch.events {
             let brand_id = brand_of(event)?;
+            marks.trace_parent.clone_from(&event.trace_parent);
             match &event.payload {
                 Some(Payload::AccountChanged(state)) => {
                     let account = read("account_id", &state.account_id)?;
@@ -124,6 +131,7 @@ pub(crate) fn apply_chat<'a>(
         let mut told = Told::default();
         for event in &batch.events {
             let brand_id = brand_of(event)?;
+            told.marks.trace_parent.clone_from(&event.trace_parent);
             match &event.payload {
                 Some(Payload::ChatroomOpened(opened)) => told.add_chatroom(&brand_id, opened)?,
                 Some(Payload::MessageSent(sent)) => told.add_message(&brand_id, sent)?,

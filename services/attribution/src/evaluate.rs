@@ -29,6 +29,7 @@ use kit::{
     db::{Connection, StoreError},
     directory,
     error::CallError,
+    telemetry::Causes,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -144,7 +145,9 @@ async fn evaluate_behind(
         affected::orders(&mut connection, brand_id, marks).await?
     };
     let count = orders.len();
-    let pass = evaluate_each(app, brand_id, orders).await;
+    let causes = marks.iter().map(|mark| &*mark.trace_parent);
+    let causes = Causes::of(causes.map(|trace_parent| ("evaluate orders", trace_parent)));
+    let pass = causes.run(evaluate_each(app, brand_id, orders)).await;
     let numbers: Vec<i64> = marks.iter().map(|mark| mark.number).collect();
     app.db
         .run_locked_tx(

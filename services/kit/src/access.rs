@@ -22,7 +22,7 @@ use tonic::{
     transport::Channel,
 };
 
-use crate::deadline;
+use crate::{deadline, telemetry};
 
 pub use layer::AccessLayer;
 pub use principal::{Principal, Subject, principal};
@@ -34,7 +34,8 @@ pub use token::{ACCESS_TOKEN_TTL, Claims, ISSUER, KeySet, TokenVerifier};
 /// A channel to another service of the suite, with the suite's credential.
 pub type SuiteChannel = InterceptedService<Channel, Bearer>;
 
-/// Shows a token with each call, in the metadata `authorization` (RFC 6750).
+/// Shows a token with each call, in the metadata `authorization` (RFC 6750), and the trace in which it is
+/// made.
 #[derive(Clone)]
 pub struct Bearer {
     authorization: MetadataValue<tonic::metadata::Ascii>,
@@ -65,6 +66,7 @@ impl Interceptor for Bearer {
         request
             .metadata_mut()
             .insert("authorization", self.authorization.clone());
+        telemetry::pass_on(request.metadata_mut());
         // Who is called for somebody works no longer than he waits.
         if let Some(remaining) = deadline::remaining()
             && deadline::of(&request).is_none_or(|own| remaining < own)

@@ -13,6 +13,7 @@ use diesel_async::RunQueryDsl;
 use futures_util::{StreamExt, future::BoxFuture, stream::BoxStream};
 use rapport_proto::{
     chat::v1::{self as chat, message_event_service_client::MessageEventServiceClient},
+    event::v1::{Event, event::Payload},
     identity::v1::{self as identity, link_service_client::LinkServiceClient},
 };
 use tokio_util::sync::CancellationToken;
@@ -26,6 +27,7 @@ use crate::{
     db::{Connection, Db, Sql, StoreError, schema::event_cursor},
     event_log::Batch,
     query,
+    telemetry::Causes,
 };
 
 /// A log that sends nothing for so long, not even a heartbeat, is connected to anew.
@@ -183,13 +185,30 @@ async fn read(
             let applied = db.run_tx("apply_events", input, |connection, input| {
                 Box::pin(apply_batch(connection, input))
             });
-            if let Err(error) = applied.await {
+            let events = batch.events.iter();
+            let causes = Causes::of(events.map(|event| (span_name(event), &*event.trace_parent)));
+            if let Err(error) = causes.run(applied).await {
                 return Failure::Apply(error);
             }
         }
         // Not before: what cannot be applied arrives well each time.
         backoff.reset();
         observe(&batch);
+    }
+}
+
+/// Returns what the applying of an event is called in its trace.
+fn span_name(event: &Event) -> &'static str {
+    match &event.payload {
+        Some(Payload::AccountChanged(_)) => "apply AccountChanged",
+        Some(Payload::LinkChanged(_)) => "apply LinkChanged",
+        Some(Payload::AccountErased(_)) => "apply AccountErased",
+        Some(Payload::SessionsRevoked(_)) => "apply SessionsRevoked",
+        Some(Payload::MemberChanged(_)) => "apply MemberChanged",
+        Some(Payload::BrandChanged(_)) => "apply BrandChanged",
+        Some(Payload::ChatroomOpened(_)) => "apply ChatroomOpened",
+        Some(Payload::MessageSent(_)) => "apply MessageSent",
+        None => "apply",
     }
 }
 

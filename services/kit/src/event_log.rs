@@ -11,6 +11,7 @@
 //! which costs time and changes nothing, since consumers are idempotent (SPEC 51).
 
 mod feed;
+mod unread;
 
 use std::{fmt, str::FromStr, sync::LazyLock, time::Duration};
 
@@ -28,9 +29,11 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
 pub use self::feed::EventFeed;
+use self::unread::Unread;
 use crate::{
     convert,
     db::{Connection, Db, DbText, DbTime, DbUuid, PgText, Sql, StoreError, schema::event_log},
+    telemetry,
 };
 
 /// How long a reader waits for a commit of another process before it looks again.
@@ -42,9 +45,6 @@ pub(crate) const BATCH_LENGTH: i64 = 256;
 /// The most bytes of events in one batch, far below what a gRPC client takes; one event that is larger
 /// still comes alone.
 const BATCH_BYTES: usize = 1024 * 1024;
-/// How far the events behind a reader's place are counted, and how often.
-const UNREAD_LIMIT: i64 = 100_000;
-const UNREAD_INTERVAL: Duration = Duration::from_secs(1);
 /// How many batches may wait for a slow reader.
 const BATCHES_AHEAD: usize = 4;
 
@@ -136,12 +136,6 @@ struct Name {
     name: String,
 }
 
-#[derive(QueryableByName)]
-struct Counted {
-    #[diesel(sql_type = diesel::sql_types::BigInt)]
-    count: i64,
-}
-
 /// Appends events to the log, in the transaction of `connection`; on PostgreSQL by one statement.
 ///
 /// # Errors
@@ -195,16 +189,30 @@ pub fn insertion(events: &[Event]) -> Result<PgText<'static>, StoreError> {
 }
 
 fn new_rows(events: &[Event]) -> Result<Vec<NewRow>, StoreError> {
-    let rows: Option<Vec<NewRow>> = events.iter().map(new_row).collect();
+    let present = telemetry::trace_parent();
+    let rows = events.iter().map(|event| new_row(event, &present));
+    let rows: Option<Vec<NewRow>> = rows.collect();
     rows.ok_or(StoreError::Corrupt { what: "event" })
 }
 
-fn new_row(event: &Event) -> Option<NewRow> {
+/// An event that does not say which trace it belongs to belongs to `present`.
+fn new_row(event: &Event, present: &str) -> Option<NewRow> {
+    let encoded = if event.trace_parent.is_empty() && !present.is_empty() {
+        let trace_parent = present.to_owned();
+        let event = event.clone();
+        Event {
+            trace_parent,
+            ..event
+        }
+        .encode_to_vec()
+    } else {
+        event.encode_to_vec()
+    };
     Some(NewRow {
         event_id: event.event_id.parse().ok()?,
         brand_id: event.brand_id.parse().ok()?,
         create_time: convert::instant(event.event_time.as_ref()?)?,
-        event: event.encode_to_vec(),
+        event: encoded,
     })
 }
 
@@ -275,37 +283,6 @@ async fn send_batches(
                 () = tokio::time::sleep(POLL_INTERVAL) => {}
             }
         }
-    }
-}
-
-/// How many events come after a reader's place: counted now and then, and reckoned in between.
-#[derive(Default)]
-struct Unread {
-    count: i64,
-    count_time: Option<Instant>,
-}
-
-impl Unread {
-    /// Returns how many come after `position`, which was just moved over `taken` of them.
-    async fn after(
-        &mut self,
-        db: &Db,
-        position: &Position,
-        taken: usize,
-    ) -> Result<i64, StoreError> {
-        let now = Instant::now();
-        if self
-            .count_time
-            .is_none_or(|time| now - time >= UNREAD_INTERVAL)
-        {
-            let mut connection = db.read().await?;
-            self.count = count_after(&mut connection, position).await?;
-            self.count_time = Some(now);
-        } else {
-            let taken = i64::try_from(taken).unwrap_or(i64::MAX);
-            self.count = self.count.saturating_sub(taken).max(0);
-        }
-        Ok(self.count)
     }
 }
 
@@ -425,34 +402,6 @@ async fn read_after(
         }
     };
     Ok(rows)
-}
-
-async fn count_after(connection: &mut Connection, position: &Position) -> Result<i64, StoreError> {
-    use diesel::sql_types::{BigInt, Text};
-    let count: Counted = match connection {
-        Connection::Postgres(c) => {
-            diesel::sql_query(format!(
-                "SELECT count(*) AS count FROM (SELECT 1 FROM event_log \
-                 WHERE (transaction_id, row_number) > ($1::xid8, $2) \
-                 AND transaction_id < pg_snapshot_xmin(pg_current_snapshot()) \
-                 LIMIT {UNREAD_LIMIT}) AS unread",
-            ))
-            .bind::<Text, _>(position.transaction.max(0).to_string())
-            .bind::<BigInt, _>(position.row)
-            .get_result(c)
-            .await?
-        }
-        Connection::Sqlite(c) => {
-            diesel::sql_query(format!(
-                "SELECT count(*) AS count FROM (SELECT 1 FROM event_log WHERE row_number > ? \
-                 LIMIT {UNREAD_LIMIT})",
-            ))
-            .bind::<BigInt, _>(position.row)
-            .get_result(c)
-            .await?
-        }
-    };
-    Ok(count.count)
 }
 
 async fn last_row(connection: &mut Connection) -> Result<Option<Row>, StoreError> {

@@ -71,7 +71,7 @@ async fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("rapport: {error:#}");
-            if error.is::<ConfigError>() {
+            if error.chain().any(|cause| cause.is::<ConfigError>()) {
                 ExitCode::from(USAGE)
             } else {
                 ExitCode::FAILURE

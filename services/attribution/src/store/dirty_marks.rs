@@ -14,7 +14,7 @@ use diesel_async::RunQueryDsl;
 use domain::id::{AccountId, BrandId, CartId, CustomerId, OrderId};
 use kit::{
     db::{Connection, DbText, DbTime, PgText, Sql, StoreError},
-    query,
+    query, telemetry,
 };
 
 use super::schema::dirty_mark;
@@ -41,23 +41,30 @@ pub(crate) struct NewMark {
     pub(crate) subject: Subject,
     /// Only orders placed at or after it can be changed by the fact; `None` where any can.
     pub(crate) from_time: Option<DateTime<Utc>>,
+    /// The trace of what made the fact; empty where none is kept.
+    pub(crate) trace_parent: String,
 }
 
 impl NewMark {
-    /// Returns a mark for the orders of any time.
+    /// Returns a mark for the orders of any time, in the present trace.
     pub(crate) fn new(subject: Subject) -> Self {
         Self {
             subject,
             from_time: None,
+            trace_parent: telemetry::trace_parent(),
         }
     }
 
     /// Returns a mark for the orders placed at or after `from_time`.
     pub(crate) fn from(subject: Subject, from_time: DateTime<Utc>) -> Self {
         Self {
-            subject,
             from_time: Some(from_time),
+            ..Self::new(subject)
         }
+    }
+
+    fn kept_trace_parent(&self) -> Option<&str> {
+        Some(self.trace_parent.as_str()).filter(|text| !text.is_empty())
     }
 }
 
@@ -67,6 +74,7 @@ pub(crate) struct Mark {
     pub(crate) number: i64,
     pub(crate) subject: Subject,
     pub(crate) from_time: Option<DateTime<Utc>>,
+    pub(crate) trace_parent: String,
 }
 
 #[derive(Queryable)]
@@ -75,6 +83,7 @@ struct Row {
     subject_kind: Sql<String>,
     subject: Sql<String>,
     from_time: Option<Sql<DateTime<Utc>>>,
+    trace_parent: Option<Sql<String>>,
 }
 
 impl Subject {
@@ -110,6 +119,7 @@ impl TryFrom<Row> for Mark {
             number: row.mark_number,
             subject,
             from_time: row.from_time.map(|time| time.0),
+            trace_parent: row.trace_parent.map_or_else(String::new, |text| text.0),
         })
     }
 }
@@ -127,6 +137,7 @@ pub(crate) async fn insert(
             dirty_mark::subject_kind.eq(Sql(kind)),
             dirty_mark::subject.eq(Sql(&subject)),
             dirty_mark::from_time.eq(mark.from_time.map(Sql)),
+            dirty_mark::trace_parent.eq(mark.kept_trace_parent().map(Sql)),
         ))
         .execute(c)
         .await)?;
@@ -160,14 +171,18 @@ fn insertion(marks: &[(BrandId, NewMark)]) -> PgText<'static> {
         .unzip();
     let brand_ids = marks.iter().map(|(brand_id, _)| Sql(brand_id.clone()));
     let from_times = marks.iter().map(|(_, mark)| mark.from_time.map(Sql));
+    let trace_parents = marks
+        .iter()
+        .map(|(_, mark)| mark.kept_trace_parent().map(|text| Sql(text.to_owned())));
     PgText::new(
-        "INSERT INTO dirty_mark (brand_id, subject_kind, subject, from_time) \
-         SELECT * FROM unnest(?, ?, ?, ?)",
+        "INSERT INTO dirty_mark (brand_id, subject_kind, subject, from_time, trace_parent) \
+         SELECT * FROM unnest(?, ?, ?, ?, ?)",
     )
     .bind::<Array<DbText>, _>(brand_ids.collect::<Vec<_>>())
     .bind::<Array<DbText>, _>(kinds)
     .bind::<Array<DbText>, _>(subjects)
     .bind::<Array<Nullable<DbTime>>, _>(from_times.collect::<Vec<_>>())
+    .bind::<Array<Nullable<DbText>>, _>(trace_parents.collect::<Vec<_>>())
 }
 
 /// Marks orders, in the transaction of the facts.
@@ -216,6 +231,7 @@ pub(crate) async fn list(
             dirty_mark::subject_kind,
             dirty_mark::subject,
             dirty_mark::from_time,
+            dirty_mark::trace_parent,
         ))
         .load(c)
         .await)?;

@@ -189,6 +189,7 @@ diesel::table! {
         subject_kind -> DbText,
         subject -> DbText,
         from_time -> Nullable<DbTime>,
+        trace_parent -> Nullable<DbText>,
     }
 }
 

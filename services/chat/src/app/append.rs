@@ -32,6 +32,7 @@ use domain::{
     person::Links,
 };
 use kit::{db::Connection, directory::links};
+use rapport_proto::event::v1::Event;
 
 use super::{Caller, Party, SendMessage, seen};
 use crate::{
@@ -52,6 +53,8 @@ pub(super) struct Draft {
     pub event_id: EventId,
     /// When it was sent.
     pub now: DateTime<Utc>,
+    /// The trace in which it was sent, if it is kept.
+    pub trace_parent: String,
 }
 
 /// What became of a draft that was not refused.
@@ -187,8 +190,10 @@ impl Desk {
             return Err(ChatError::ImageNotFound);
         }
         let chatroom = chatroom.clone().after(&message);
-        let event = events::message_sent(draft.event_id, brand_id, &chatroom, &message);
-        self.batch.events.push(event);
+        self.batch.events.push(Event {
+            trace_parent: draft.trace_parent.clone(),
+            ..events::message_sent(draft.event_id, brand_id, &chatroom, &message)
+        });
         self.batch
             .messages
             .push((brand_id.clone(), message.clone()));

@@ -16,7 +16,10 @@ use std::{
     time::Duration,
 };
 
-use kit::db::{Db, StoreError, TxError};
+use kit::{
+    db::{Db, StoreError, TxError},
+    telemetry::Causes,
+};
 use tokio::sync::{
     mpsc::{self, error::TrySendError},
     oneshot,
@@ -97,11 +100,13 @@ async fn write_batches(db: Db, mut calls: mpsc::Receiver<Call>) {
     let mut taken = Vec::with_capacity(BATCH_LENGTH);
     while calls.recv_many(&mut taken, BATCH_LENGTH).await > 0 {
         gather(&mut calls, &mut taken).await;
-        let (drafts, senders): (Vec<_>, Vec<_>) = taken
+        let (drafts, senders): (Vec<Arc<Draft>>, Vec<_>) = taken
             .drain(..)
             .map(|call| (call.draft, call.answer))
             .unzip();
-        let answers = write(&db, drafts.into()).await;
+        let causes = drafts.iter().map(|draft| &*draft.trace_parent);
+        let causes = Causes::of(causes.map(|trace_parent| ("append message", trace_parent)));
+        let answers = causes.run(write(&db, drafts.into())).await;
         for (sender, answer) in senders.into_iter().zip(answers) {
             // He may have gone away; his message is written all the same.
             let _ = sender.send(answer);

@@ -262,6 +262,8 @@ async fn write_first(
         },
         event_id: input.event_id,
         now: input.now,
+        // That of the transaction, which this call has alone.
+        trace_parent: String::new(),
     };
     let answers = append::append(connection, &[Arc::new(draft)]).await?;
     for answer in answers {

@@ -6,7 +6,7 @@ use domain::{
     id::{ChatroomId, MessageId},
     message::{MessageOrigin, Side},
 };
-use kit::error::CallError;
+use kit::{error::CallError, telemetry};
 
 use super::{
     App, Caller,
@@ -69,6 +69,7 @@ impl App {
             command,
             event_id: self.ids.next(),
             now: self.clock.now(),
+            trace_parent: telemetry::trace_parent(),
         });
         if let Appended::Message(message) = self.appender.append(Arc::clone(&draft)).await? {
             return Ok(message);

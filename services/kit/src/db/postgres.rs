@@ -133,13 +133,14 @@ impl Postgres {
                     Err(Ended::Failed(error)) if is_conflict(&error) && attempts < MAX_RETRIES => {
                         attempts += 1;
                         RETRIES.add(1, [this.service, name]);
+                        tracing::debug!(attempts, "transaction conflicts, and is run again");
                         tokio::time::sleep(backoff(attempts)).await;
                     }
                     Err(Ended::Lost(error) | Ended::Failed(error)) => return Err(error),
                 }
             }
         };
-        let span = tracing::debug_span!("transaction", name);
+        let span = tracing::debug_span!("transaction", otel.name = name);
         tokio::spawn(work.instrument(span))
             .await
             .unwrap_or_else(|ended| Err(StoreError::Unavailable(ended.into()).into()))

@@ -138,7 +138,7 @@ impl Sqlite {
         E: TxError,
     {
         let (sender, receiver) = oneshot::channel();
-        let span = tracing::debug_span!("transaction", name);
+        let span = tracing::debug_span!("transaction", otel.name = name);
         let job: Job = Box::new(move |connection| {
             let _entered = span.entered();
             let (result, batch_lost) = in_savepoint(connection, &input, body);

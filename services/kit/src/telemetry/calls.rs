@@ -11,20 +11,21 @@ use std::{
 };
 
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use opentelemetry::{KeyValue, metrics::BoundHistogram};
+use opentelemetry::{KeyValue, metrics::BoundHistogram, trace};
 use prost_reflect::DescriptorPool;
 use tonic::{
     Code, Status,
     body::Body,
     codegen::{
         Bytes,
-        http::{Request, Response},
+        http::{HeaderMap, Request, Response},
     },
 };
 use tower::{Layer, Service};
 use tracing::Span;
+use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use super::Timing;
+use super::{Timing, traces};
 
 /// The last of gRPC's status codes, which count from zero.
 const LAST_CODE: Code = Code::Unauthenticated;
@@ -49,6 +50,8 @@ struct Method {
     name: String,
     /// The service sends many messages.
     is_stream: bool,
+    /// It is of our contract, and not one of gRPC's own, with which programs look after us.
+    is_ours: bool,
     durations: [OnceLock<BoundHistogram<f64>>; CODES],
 }
 
@@ -67,13 +70,15 @@ impl Methods {
                 for method in service.methods() {
                     let name = format!("{}/{}", service.full_name(), method.name());
                     let path = format!("/{name}");
-                    by_path.insert(path, Method::new(name, method.is_server_streaming()));
+                    let is_ours = name.starts_with("rapport.");
+                    let method = Method::new(name, method.is_server_streaming(), is_ours);
+                    by_path.insert(path, method);
                 }
             }
         }
         Self {
             by_path,
-            other: Method::new("_OTHER".to_owned(), false),
+            other: Method::new("_OTHER".to_owned(), false, false),
         }
     }
 
@@ -83,12 +88,33 @@ impl Methods {
 }
 
 impl Method {
-    fn new(name: String, is_stream: bool) -> Self {
+    fn new(name: String, is_stream: bool, is_ours: bool) -> Self {
         Self {
             name,
             is_stream,
+            is_ours,
             durations: array::from_fn(|_| OnceLock::new()),
         }
+    }
+
+    /// Returns the span of a call with these headers. That of one of gRPC's own methods is none.
+    fn span(&'static self, headers: &HeaderMap) -> Span {
+        if !self.is_ours {
+            return Span::none();
+        }
+        if !traces::are_on() {
+            return tracing::info_span!("rpc", method = self.name);
+        }
+        let span = tracing::info_span!(
+            "rpc",
+            method = self.name,
+            otel.name = self.name,
+            otel.kind = "server"
+        );
+        traces::continue_call(&span, headers);
+        span.set_attribute("rpc.system.name", "grpc");
+        span.set_attribute("rpc.method", self.name.as_str());
+        span
     }
 
     /// Returns where the durations of calls go that end so, with its labels resolved for good.
@@ -151,12 +177,12 @@ struct Call {
 }
 
 impl Call {
-    fn begin(path: &str) -> Self {
-        let method = METHODS.get(path);
+    fn begin(request: &Request<Body>) -> Self {
+        let method = METHODS.get(request.uri().path());
         Self {
             method,
             begin: Instant::now(),
-            span: tracing::info_span!("rpc", method = method.name),
+            span: method.span(request.headers()),
             has_ended: false,
         }
     }
@@ -165,6 +191,14 @@ impl Call {
         if !std::mem::replace(&mut self.has_ended, true) {
             let duration = self.begin.elapsed().as_secs_f64();
             self.method.duration(code).record(duration);
+            if traces::are_on() {
+                self.span
+                    .set_attribute("rpc.response.status_code", code_name(code));
+                if is_fault(code) {
+                    self.span.set_attribute("error.type", code_name(code));
+                    self.span.set_status(trace::Status::error(""));
+                }
+            }
         }
     }
 }
@@ -205,7 +239,7 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let call = Call::begin(request.uri().path());
+        let call = Call::begin(&request);
         let answer = {
             let _entered = call.span.enter();
             self.0.call(request)

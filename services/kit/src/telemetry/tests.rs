@@ -51,7 +51,8 @@ fn calls(registry: &Registry, method: &str, code: &str) -> (u64, Option<String>)
 
 #[tokio::test]
 async fn each_call_is_measured_once_however_it_ends() {
-    let registry = gather(resource("test")).unwrap();
+    let registry = Registry::new();
+    meter_provider(&resource("test"), Some(&registry), None).unwrap();
     let stub = run_stub().await;
     let mut sessions = SessionServiceClient::new(stub.channel());
     for _ in 0..3 {

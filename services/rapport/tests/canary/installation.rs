@@ -11,6 +11,8 @@ use anyhow::Context;
 use rapport::client::{Channels, wait_until};
 use tempfile::TempDir;
 
+use crate::collector::Collector;
+
 const POSTGRES_URL: &str = "RAPPORT_TEST_POSTGRES_URL";
 const PG_BIN: &str = "RAPPORT_TEST_PG_BIN";
 const SERVICES: [&str; 3] = ["identity", "chat", "attribution"];
@@ -30,6 +32,8 @@ pub(crate) struct Installation {
     urls: Vec<String>,
     child: Child,
     pub(crate) channels: Channels,
+    /// To whom it tells its spans and metrics.
+    pub(crate) collector: Collector,
 }
 
 fn setting(name: &str) -> String {
@@ -44,7 +48,8 @@ impl Installation {
             Engine::Sqlite => Vec::new(),
             Engine::Postgres => SERVICES.iter().map(|_| create_database()).collect(),
         };
-        let child = spawn(&folder, &urls)?;
+        let collector = Collector::start().await?;
+        let child = spawn(&folder, &urls, &collector)?;
         let channels = channels(&folder).await?;
         Ok(Self {
             engine,
@@ -52,6 +57,7 @@ impl Installation {
             urls,
             child,
             channels,
+            collector,
         })
     }
 
@@ -63,7 +69,7 @@ impl Installation {
 
     /// Starts the suite again, on the same databases.
     pub(crate) async fn restart(&mut self) -> anyhow::Result<()> {
-        self.child = spawn(&self.folder, &self.urls)?;
+        self.child = spawn(&self.folder, &self.urls, &self.collector)?;
         self.channels = channels(&self.folder).await?;
         Ok(())
     }
@@ -135,7 +141,7 @@ impl Drop for Installation {
     }
 }
 
-fn spawn(folder: &TempDir, urls: &[String]) -> anyhow::Result<Child> {
+fn spawn(folder: &TempDir, urls: &[String], collector: &Collector) -> anyhow::Result<Child> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rapport"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("RAPPORT_")) {
         command.env_remove(name);
@@ -149,6 +155,7 @@ fn spawn(folder: &TempDir, urls: &[String]) -> anyhow::Result<Child> {
     }
     let child = command
         .env("RAPPORT_LOG", "trace")
+        .env("RAPPORT_OTLP_ENDPOINT", &collector.endpoint)
         .env("RUST_BACKTRACE", "full")
         .stdout(Stdio::from(File::create(folder.path().join("stdout"))?))
         .stderr(Stdio::from(File::create(folder.path().join("stderr"))?))

@@ -7,6 +7,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "../support/collector.rs"]
+mod collector;
 mod installation;
 mod killed;
 mod refusals;
@@ -75,6 +77,10 @@ async fn check(engine: Engine) -> anyhow::Result<()> {
     let log = suite.log()?;
     assert!(contains(&log, "SignIn") && contains(&log, "call answered"));
     assert_eq!(canaries.found_in(&log), BTreeSet::new()); // SPEC 58
+    assert!(!suite.collector.spans().is_empty());
+    let collected = suite.collector.bytes();
+    assert!(contains(&collected, "SignIn") && contains(&collected, "rapport.sign_ins"));
+    assert_eq!(canaries.found_in(&collected), BTreeSet::new()); // SPEC 58
     Ok(())
 }
 

@@ -2,9 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "../support/collector.rs"]
+mod collector;
 mod importing;
 mod metrics;
 mod published_keys;
+mod traces;
 mod waiting;
 
 use std::{
@@ -18,6 +21,7 @@ use std::{
     },
 };
 
+use kit::testing::TestNats;
 use rapport::client::{
     Channels,
     shop::{Shop, ShopMember},
@@ -40,8 +44,10 @@ fn setting(name: &str) -> String {
 
 fn rapport() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rapport"));
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("RAPPORT_")) {
-        command.env_remove(name);
+    for (name, _) in std::env::vars() {
+        if name.starts_with("RAPPORT_") || name.starts_with("OTEL_") {
+            command.env_remove(name);
+        }
     }
     command
 }
@@ -113,16 +119,16 @@ impl Process {
 
     /// Sends SIGTERM, and returns whether it ended well.
     fn terminate(mut self) -> bool {
-        let pid = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
-        self.child.wait().unwrap().success()
+        terminate(&mut self.child)
     }
+}
+
+/// Sends SIGTERM, and returns whether the process ended well.
+fn terminate(child: &mut Child) -> bool {
+    let pid = child.id().to_string();
+    let told = Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+    assert!(told.success());
+    child.wait().unwrap().success()
 }
 
 impl Drop for Process {
@@ -194,6 +200,47 @@ fn the_demo_plays_every_case_on_postgresql() {
     );
 }
 
+#[tokio::test]
+async fn the_demo_plays_every_case_on_postgresql_and_nats() {
+    let nats = TestNats::start().await;
+    let url = setting(POSTGRES_URL);
+    let mut demo = rapport();
+    demo.args([
+        "demo",
+        "--json",
+        "--database-url",
+        &url,
+        "--broker-url",
+        nats.url(),
+    ]);
+    check_demo(&demo.output().unwrap());
+    let again = demo.output().unwrap();
+    assert!(
+        !again.status.success(),
+        "the streams of another installation are left alone"
+    );
+    let error = String::from_utf8(again.stderr).unwrap();
+    assert!(error.contains("has streams already"), "{error}");
+}
+
+#[tokio::test]
+async fn events_that_were_set_aside_are_listed_and_replayed() {
+    let nats = TestNats::start().await;
+    let events = |arguments: &[&str]| {
+        let mut command = rapport();
+        command.arg("events").args(arguments);
+        command.args(["--events-url", nats.url()]).output().unwrap()
+    };
+    let none = events(&["list"]);
+    assert!(none.status.success() && none.stdout.is_empty(), "{none:?}");
+    let unknown = events(&["replay", "7"]);
+    assert_eq!(unknown.status.code(), Some(1));
+    let all = events(&["replay"]);
+    assert_eq!(all.stdout, b"0 replayed\n", "{all:?}");
+    let nowhere = rapport().args(["events", "list"]).output().unwrap();
+    assert_eq!(nowhere.status.code(), Some(2), "{nowhere:?}");
+}
+
 #[test]
 fn a_wrong_setting_is_a_usage_error_with_a_sentence() {
     let folder = tempfile::tempdir().unwrap();
@@ -218,7 +265,12 @@ fn a_wrong_setting_is_a_usage_error_with_a_sentence() {
         &["--chat-database-url", "mysql://host/db"],
         "postgres:// or sqlite://",
     );
+    check(&["--otlp-endpoint", "https://host"], "http://HOST:PORT");
+    check(&["--trace-ratio", "1.5"], "from 0 to 1");
     check(&["--no-such-flag"], "--no-such-flag");
+    let mut standard = rapport();
+    standard.env("OTEL_EXPORTER_OTLP_ENDPOINT", "nowhere");
+    assert_eq!(standard.output().unwrap().status.code(), Some(2));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

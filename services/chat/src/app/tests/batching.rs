@@ -53,6 +53,7 @@ fn draft(
         },
         event_id: world.app.ids.next(),
         now: world.clock.now(),
+        trace_parent: String::new(),
     })
 }
 

@@ -1,0 +1,1 @@
+ALTER TABLE dirty_mark DROP COLUMN trace_parent;
