@@ -26,6 +26,16 @@ async fn next(reader: &mut Reader) -> Batch {
         .expect("the log can be read")
 }
 
+/// Returns the next batch that is no heartbeat: others' transactions may hold the first one up.
+async fn next_events(reader: &mut Reader) -> Batch {
+    loop {
+        let batch = next(reader).await;
+        if !batch.events.is_empty() {
+            return batch;
+        }
+    }
+}
+
 /// Returns the causes of the next `count` events, which tests number them by.
 async fn causes(reader: &mut Reader, count: usize) -> Vec<String> {
     let mut causes = Vec::new();
@@ -60,13 +70,14 @@ async fn a_reader_of_all_brands_is_told_how_much_it_has_not_read() {
         append(&db, (0..600).map(|n| event("shop", n)).collect()).await;
         let mut reader = read_from(&db, Start::Beginning);
         for (read, unread) in [(256, 344), (256, 88), (88, 0)] {
-            let batch = next(&mut reader).await;
+            let batch = next_events(&mut reader).await;
             assert_eq!((batch.events.len(), batch.unread_count), (read, unread));
         }
         let brand = "shop".parse().ok();
         let shutdown = CancellationToken::new();
         let mut reader = watch(db.clone(), Start::Beginning, brand, shutdown);
-        assert_eq!(next(&mut reader).await.unread_count, 0, "{engine:?}");
+        let batch = next_events(&mut reader).await;
+        assert_eq!(batch.unread_count, 0, "{engine:?}");
     }
 }
 
