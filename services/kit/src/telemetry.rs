@@ -99,7 +99,7 @@ impl TelemetryArgs {
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     /// A setting is wrong.
-    #[error("telemetry is told nonsense")]
+    #[error("a setting of telemetry is wrong")]
     Config(#[from] ConfigError),
     /// The page of metrics has no place.
     #[error("metrics cannot be served")]
@@ -239,4 +239,4 @@ fn tracer_provider(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use prometheus::proto::Metric;
 use rapport_proto::identity::v1::{
     EndSessionRequest, GetKeySetRequest, SignInRequest, WatchEventsRequest,
     link_service_client::LinkServiceClient, session_service_client::SessionServiceClient,
@@ -27,32 +28,46 @@ async fn run_stub() -> RunningStub {
     Stub::default().run(anywhere(), tokens).await
 }
 
-/// Returns how many calls of a method have ended so, and what they are blamed for.
-fn calls(registry: &Registry, method: &str, code: &str) -> (u64, Option<String>) {
+/// Has the instruments of this process measure, which a test must ask for before it uses one.
+pub(crate) fn registry() -> Registry {
+    let registry = Registry::new();
+    meter_provider(&resource("test"), Some(&registry), None).unwrap();
+    registry
+}
+
+/// Returns the sample of a metric that has these labels among its own.
+pub(crate) fn sample(registry: &Registry, name: &str, labels: &[(&str, &str)]) -> Option<Metric> {
     let families = registry.gather();
     let samples = families
         .iter()
-        .filter(|family| family.name() == "rpc_server_call_duration_seconds")
+        .filter(|family| family.name() == name)
         .flat_map(|family| family.get_metric());
-    let label = |sample: &prometheus::proto::Metric, name: &str| {
-        let labels = sample.get_label().iter();
-        let mut found = labels.filter(|label| label.name() == name);
-        found.next().map(|label| label.value().to_owned())
-    };
     let mut found = samples.filter(|sample| {
-        label(sample, "rpc_method").as_deref() == Some(method)
-            && label(sample, "rpc_response_status_code").as_deref() == Some(code)
+        labels
+            .iter()
+            .all(|(name, value)| label(sample, name) == Some(*value))
     });
-    found.next().map_or((0, None), |sample| {
-        let count = sample.get_histogram().get_sample_count();
-        (count, label(sample, "error_type"))
+    found.next().cloned()
+}
+
+fn label<'a>(sample: &'a Metric, name: &str) -> Option<&'a str> {
+    let mut labels = sample.get_label().iter();
+    Some(labels.find(|label| label.name() == name)?.value())
+}
+
+/// Returns how many calls of a method have ended so, and what they are blamed for.
+fn calls(registry: &Registry, method: &str, code: &str) -> (u64, Option<String>) {
+    let labels = [("rpc_method", method), ("rpc_response_status_code", code)];
+    let sample = sample(registry, "rpc_server_call_duration_seconds", &labels);
+    sample.map_or((0, None), |sample| {
+        let blame = label(&sample, "error_type").map(str::to_owned);
+        (sample.get_histogram().get_sample_count(), blame)
     })
 }
 
 #[tokio::test]
 async fn each_call_is_measured_once_however_it_ends() {
-    let registry = Registry::new();
-    meter_provider(&resource("test"), Some(&registry), None).unwrap();
+    let registry = registry();
     let stub = run_stub().await;
     let mut sessions = SessionServiceClient::new(stub.channel());
     for _ in 0..3 {

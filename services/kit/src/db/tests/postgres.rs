@@ -1,6 +1,7 @@
 //! PostgreSQL alone: conflicts, connections, migrations by several at once.
 
 use super::*;
+use crate::telemetry;
 
 /// Raises one counter, waits until another transaction can have raised the other, and raises that.
 fn raise_both<'a>(
@@ -64,12 +65,20 @@ fn take_if_free<'a>(
 }
 
 #[tokio::test]
-async fn a_conflict_at_commit_is_run_again() {
+async fn a_conflict_at_commit_is_run_again_and_counted() {
+    let registry = telemetry::tests::registry();
     let (_database, db) = open(TestEngine::Postgres).await;
     let taken = join_all((0..8).map(|id| db.run_tx("take", id, take_if_free))).await;
     let taken: Vec<bool> = taken.into_iter().map(Result::unwrap).collect();
     assert_eq!(taken.iter().filter(|taken| **taken).count(), 1, "{taken:?}");
     assert_eq!(marks(&db).await, 1);
+
+    let sample = |name| telemetry::tests::sample(&registry, name, &[("transaction", "take")]);
+    let retries = sample("rapport_transaction_retries_total").unwrap();
+    assert!(retries.get_counter().get_value() >= 1.0);
+    // However often its body ran, a transaction is one.
+    let duration = sample("rapport_transaction_duration_seconds").unwrap();
+    assert_eq!(duration.get_histogram().get_sample_count(), 8);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
