@@ -23,6 +23,7 @@ use std::sync::Arc;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use kit::{
     access::{AccessLayer, Bearer, InvalidToken, KeySet, Revocations, TokenVerifier},
+    broker::{Broker, BrokerError},
     config::{ServiceConfig, ServiceName},
     consumer::{self, EventSource},
     db::{Db, Migrations, StoreError},
@@ -63,6 +64,9 @@ pub enum StartError {
     /// The suite's secret cannot be presented to the other services.
     #[error("the suite secret cannot be used")]
     SuiteSecret(#[source] InvalidToken),
+    /// The broker cannot be reached, or trusted.
+    #[error("the events of the others cannot be read")]
+    Broker(#[source] BrokerError),
     /// It cannot listen, or a peer's address is none.
     #[error("attribution cannot be reached or cannot reach others")]
     Server(#[source] ServerError),
@@ -108,8 +112,17 @@ impl Service {
             recompute_wake: Notify::new(),
         });
         let messages = MessageEventServiceClient::with_interceptor(chat, credential);
-        follow_identity(&app, links, revocations.clone(), &lifetime);
-        follow_chat(&app, messages, &lifetime);
+        let broker = Broker::open(config.broker.as_ref(), ServiceName::Attribution.as_str());
+        let sources = match broker.await.map_err(StartError::Broker)? {
+            None => [EventSource::Identity(links), EventSource::Chat(messages)],
+            Some(broker) => {
+                broker.share_commits(&app.db, &lifetime);
+                read_from(&broker).await.map_err(StartError::Broker)?
+            }
+        };
+        let [identity_log, chat_log] = sources;
+        follow_identity(&app, identity_log, revocations.clone(), &lifetime);
+        follow_chat(&app, chat_log, &lifetime);
         let shutdown = &lifetime.shutdown;
         let evaluation = evaluate::run(Arc::clone(&app), shutdown.clone());
         lifetime.tasks.spawn(evaluation);
@@ -159,9 +172,16 @@ async fn bind(
         .map_err(StartError::Server)
 }
 
+/// Returns the logs of identity and of chat.
+async fn read_from(broker: &Broker) -> Result<[EventSource; 2], BrokerError> {
+    let identity = broker.reader(ServiceName::Identity).await?;
+    let chat = broker.reader(ServiceName::Chat).await?;
+    Ok([EventSource::Broker(identity), EventSource::Broker(chat)])
+}
+
 fn follow_identity(
     app: &Arc<App>,
-    links: LinkServiceClient<kit::access::SuiteChannel>,
+    log: EventSource,
     revocations: Revocations,
     lifetime: &Lifetime,
 ) {
@@ -171,7 +191,7 @@ fn follow_identity(
         wake(&waking, batch);
     };
     lifetime.tasks.spawn(consumer::follow(
-        EventSource::Identity(links),
+        log,
         app.db.clone(),
         app.clock.clone(),
         consume::apply_identity,
@@ -180,14 +200,10 @@ fn follow_identity(
     ));
 }
 
-fn follow_chat(
-    app: &Arc<App>,
-    messages: MessageEventServiceClient<kit::access::SuiteChannel>,
-    lifetime: &Lifetime,
-) {
+fn follow_chat(app: &Arc<App>, log: EventSource, lifetime: &Lifetime) {
     let waking = Arc::clone(app);
     lifetime.tasks.spawn(consumer::follow(
-        EventSource::Chat(messages),
+        log,
         app.db.clone(),
         app.clock.clone(),
         consume::apply_chat,

@@ -8,6 +8,7 @@ use kit::{
     access::{
         AccessLayer, Bearer, InvalidToken, KeySet, Revocations, TokenVerifier, keep_revocations,
     },
+    broker::{Broker, BrokerError},
     config::{ServiceConfig, ServiceName},
     consumer::{self, EventSource},
     db::{Connection, Db, Migrations, StoreError},
@@ -54,6 +55,9 @@ pub enum StartError {
     /// A peer's address is no URI, or the own address is taken.
     #[error("chat's server cannot start")]
     Server(#[from] ServerError),
+    /// The broker cannot be reached, or trusted.
+    #[error("chat's events cannot be exchanged")]
+    Broker(#[from] BrokerError),
     /// Images cannot be kept where they should be.
     #[error("chat's images cannot be kept")]
     Images(#[from] ImagesUnusable),
@@ -100,10 +104,19 @@ impl Service {
             limits.clone(),
         );
         let lifetime = Lifetime::default();
+        let broker = Broker::open(config.broker.as_ref(), ServiceName::Chat.as_str());
+        let source = match broker.await? {
+            None => EventSource::Identity(identity.clone()),
+            Some(broker) => {
+                broker.share_commits(&db, &lifetime);
+                broker.relay(&db, &lifetime).await?;
+                EventSource::Broker(broker.reader(ServiceName::Identity).await?)
+            }
+        };
         let wake = Arc::new(Notify::new());
         let waking = Arc::clone(&wake);
         lifetime.tasks.spawn(consumer::follow(
-            EventSource::Identity(identity.clone()),
+            source,
             db.clone(),
             clock.clone(),
             |connection, batch, now| Box::pin(apply(connection, batch, now)),

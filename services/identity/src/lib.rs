@@ -28,6 +28,7 @@ use std::sync::Arc;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use kit::{
     access::{AccessLayer, InvalidToken, TokenVerifier},
+    broker::{Broker, BrokerError},
     config::{ServiceConfig, ServiceName},
     db::{Db, Migrations, StoreError},
     ids::Ids,
@@ -49,6 +50,9 @@ pub enum StartError {
     /// The suite's secret cannot be presented to the other services.
     #[error("the suite secret cannot be used")]
     SuiteSecret(#[from] InvalidToken),
+    /// The broker cannot be reached, or trusted.
+    #[error("identity's events cannot be published")]
+    Broker(#[from] BrokerError),
     /// The server cannot listen, or a peer's address is none.
     #[error("identity cannot be reached or cannot reach others")]
     Server(#[from] ServerError),
@@ -67,6 +71,11 @@ impl Service {
         let lifetime = Lifetime::default();
         let ids = Ids::new(config.clock.clone());
         let db = Db::open(&config.database, migrations()).await?;
+        let broker = Broker::open(config.broker.as_ref(), ServiceName::Identity.as_str());
+        if let Some(broker) = broker.await? {
+            broker.share_commits(&db, &lifetime);
+            broker.relay(&db, &lifetime).await?;
+        }
         let revocations = revocations::follow(&db, &lifetime).await?;
         let secrets = config.secrets;
         let outward = app::Outward {

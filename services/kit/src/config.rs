@@ -5,22 +5,22 @@
 //! usage error.
 
 mod development;
+mod events;
 mod images;
+mod private;
 
-use std::{
-    fs,
-    io::Write,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use chrono::TimeDelta;
 use clap::{Args, ValueEnum};
 use secrecy::{ExposeSecret, SecretString};
 
 use self::development::DevelopmentSecrets;
-pub use self::images::{ImagesUrl, UnknownImagesUrl};
+pub use self::{
+    events::{BrokerConfig, BrokerUrl, EventsArgs, UnknownBroker},
+    images::{ImagesUrl, UnknownImagesUrl},
+    private::{create_private_folder, write_private},
+};
 use crate::{
     clock::Clock,
     db::DatabaseUrl,
@@ -117,6 +117,9 @@ pub struct SuiteArgs {
     /// Where chat keeps images: file:///FOLDER or s3://BUCKET/PREFIX [default: a folder in the data folder].
     #[arg(long, global = true, env = "RAPPORT_IMAGES_URL")]
     pub images_url: Option<ImagesUrl>,
+    /// How events go from one service to the others.
+    #[command(flatten)]
+    pub events: EventsArgs,
     /// Key that encrypts secrets at rest, 32 bytes in base64url.
     #[arg(
         long,
@@ -236,6 +239,8 @@ pub struct ServiceConfig {
     pub database: DatabaseUrl,
     /// Where images are kept, if the service keeps any.
     pub images: ImagesUrl,
+    /// The broker that events go through; without one they are read over gRPC.
+    pub broker: Option<BrokerConfig>,
     /// Where the peers are, as `http://HOST:PORT`.
     pub peers: Peers,
     /// The installation's secrets.
@@ -340,6 +345,7 @@ impl SuiteArgs {
             listen: Listen::At(listen),
             database: database.clone().unwrap_or_else(file),
             images: self.images_url.clone().unwrap_or_else(folder),
+            broker: self.broker()?,
             peers: Peers {
                 identity: peer("RAPPORT_IDENTITY_ADDR", &self.identity_addr)?,
                 chat: peer("RAPPORT_CHAT_ADDR", &self.chat_addr)?,
@@ -455,34 +461,6 @@ fn peer(setting: &'static str, addr: &str) -> Result<String, ConfigError> {
             "{addr} is not an address and port on loopback, and calls are not encrypted yet"
         ),
     })
-}
-
-/// Writes a new file that its owner alone can read.
-///
-/// # Errors
-///
-/// When the file exists, or cannot be written.
-pub fn write_private(file: &Path, content: &[u8]) -> std::io::Result<()> {
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(file)?;
-    file.write_all(content)?;
-    file.sync_all()
-}
-
-/// Makes a folder, and those above it, that its owner alone can enter; one that exists stays as it is.
-///
-/// # Errors
-///
-/// When it cannot be made.
-pub fn create_private_folder(folder: &Path) -> std::io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, upsert::excluded};
 use diesel_async::RunQueryDsl;
-use futures_util::{StreamExt, future::BoxFuture, stream::BoxStream};
+use futures_util::{StreamExt, TryStreamExt, future::BoxFuture, stream::BoxStream};
 use rapport_proto::{
     chat::v1::{self as chat, message_event_service_client::MessageEventServiceClient},
     event::v1::{Event, event::Payload},
@@ -23,7 +23,9 @@ use self::progress::Progress;
 use crate::{
     access::SuiteChannel,
     backoff::Backoff,
+    broker::{BrokerError, Delivery, Reader},
     clock::Clock,
+    config::ServiceName,
     db::{Connection, Db, Sql, StoreError, schema::event_cursor},
     event_log::Batch,
     query,
@@ -33,6 +35,10 @@ use crate::{
 /// A log that sends nothing for so long, not even a heartbeat, is connected to anew.
 const SILENCE_LIMIT: Duration = Duration::from_secs(15);
 
+/// How often events are tried before those that cannot be applied are set aside, if there is a broker to
+/// keep them.
+const TRIES: u32 = 5;
+
 /// The log of another service.
 #[derive(Clone)]
 pub enum EventSource {
@@ -40,20 +46,26 @@ pub enum EventSource {
     Identity(LinkServiceClient<SuiteChannel>),
     /// Chatrooms and messages.
     Chat(MessageEventServiceClient<SuiteChannel>),
+    /// Either of them, by way of the broker.
+    Broker(Reader),
 }
 
 impl EventSource {
     fn name(&self) -> &'static str {
         match self {
-            Self::Identity(_) => "identity",
-            Self::Chat(_) => "chat",
+            Self::Identity(_) => ServiceName::Identity.as_str(),
+            Self::Chat(_) => ServiceName::Chat.as_str(),
+            Self::Broker(reader) => reader.log().as_str(),
         }
     }
 
+    /// Returns what comes behind `resume_position`; with `is_first_alone` the broker's first message is not
+    /// joined with others, which have not failed.
     async fn watch(
         &self,
         resume_position: String,
-    ) -> Result<BoxStream<'static, Result<Batch, Status>>, Status> {
+        is_first_alone: bool,
+    ) -> Result<BoxStream<'static, Result<Delivery, Failure>>, Failure> {
         match self {
             Self::Identity(client) => {
                 let request = identity::WatchEventsRequest {
@@ -61,7 +73,8 @@ impl EventSource {
                     ..Default::default()
                 };
                 let stream = client.clone().watch_events(request).await?.into_inner();
-                Ok(stream.map(|response| response.map(Batch::from)).boxed())
+                let batches = stream.map_ok(|response| Delivery::from(Batch::from(response)));
+                Ok(batches.map_err(Failure::from).boxed())
             }
             Self::Chat(client) => {
                 let request = chat::WatchEventsRequest {
@@ -69,7 +82,12 @@ impl EventSource {
                     ..Default::default()
                 };
                 let stream = client.clone().watch_events(request).await?.into_inner();
-                Ok(stream.map(|response| response.map(Batch::from)).boxed())
+                let batches = stream.map_ok(|response| Delivery::from(Batch::from(response)));
+                Ok(batches.map_err(Failure::from).boxed())
+            }
+            Self::Broker(reader) => {
+                let deliveries = reader.watch(&resume_position, is_first_alone).await?;
+                Ok(deliveries.map_err(Failure::from).boxed())
             }
         }
     }
@@ -91,7 +109,8 @@ pub type Apply = for<'a> fn(
 /// heartbeats, which hold no events, go to it alone. A failure is logged and the log is read again
 /// from the kept position, after a wait that grows to five seconds as long as nothing is applied. So
 /// an event that cannot be applied is neither skipped nor tried without pause: it is an error in the
-/// log until somebody looks.
+/// log until somebody looks. Where a broker keeps dead letters, it becomes one at the fifth try, and the
+/// others go on.
 pub async fn follow(
     source: EventSource,
     db: Db,
@@ -100,22 +119,30 @@ pub async fn follow(
     observe: impl Fn(&Batch) + Send,
     shutdown: CancellationToken,
 ) {
-    let name = source.name();
-    let mut backoff = Backoff::new();
-    let progress = Progress::new(db.service(), name);
+    let progress = Progress::new(db.service(), source.name());
     let present = clock.clone();
     let observe = move |batch: &Batch| {
         progress.note(batch, present.now());
         observe(batch);
     };
+    let consumer = Consumer {
+        name: source.name(),
+        source,
+        db,
+        clock,
+        apply,
+    };
+    let mut tries = Tries::default();
     loop {
-        let read = read(&source, &db, &clock, apply, &observe, &mut backoff);
         let failure = tokio::select! {
             () = shutdown.cancelled() => return,
-            failure = read => failure,
+            failure = consumer.read(&observe, &mut tries) => failure,
         };
-        let retry = backoff.wait();
-        failure.log(name, retry);
+        if failure.is_lasting() {
+            tries.failed += 1;
+        }
+        let retry = tries.backoff.wait();
+        failure.log(consumer.name, retry);
         tokio::select! {
             () = shutdown.cancelled() => return,
             () = tokio::time::sleep(retry) => {}
@@ -123,11 +150,21 @@ pub async fn follow(
     }
 }
 
+/// What has been tried since something was applied.
+#[derive(Default)]
+struct Tries {
+    backoff: Backoff,
+    /// How often the same events could not be applied.
+    failed: u32,
+}
+
 /// Why the reading of a log ended.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error("the log does not answer")]
     Status(#[source] Box<Status>),
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
     #[error("the log ended")]
     Ended,
     #[error("the log fell silent")]
@@ -138,62 +175,130 @@ enum Failure {
     Apply(#[source] StoreError),
 }
 
+impl From<Status> for Failure {
+    fn from(status: Status) -> Self {
+        Self::Status(Box::new(status))
+    }
+}
+
 impl Failure {
+    /// Tells whether events failed by themselves, and will again.
+    fn is_lasting(&self) -> bool {
+        matches!(self, Self::Apply(error) if is_lasting(error))
+    }
+
     /// Logs the failure with its causes: as an error where it will not pass by itself.
     fn log(&self, source: &str, retry: Duration) {
         let (error, retry_ms) = (self as &dyn std::error::Error, retry.as_millis());
         match self {
-            Self::Apply(
-                StoreError::Corrupt { .. }
-                | StoreError::Constraint { .. }
-                | StoreError::Query(_)
-                | StoreError::Defect(_),
-            ) => tracing::error!(source, retry_ms, error, "events of {source} are stuck"),
+            Self::Broker(BrokerError::Gap { .. }) => {
+                tracing::error!(source, retry_ms, error, "events of {source} are missing");
+            }
+            _ if self.is_lasting() => {
+                tracing::error!(source, retry_ms, error, "events of {source} are stuck");
+            }
             _ => tracing::warn!(source, retry_ms, error, "log of {source} is lost"),
         }
     }
 }
 
-/// Reads until something fails, and returns what.
-async fn read(
-    source: &EventSource,
-    db: &Db,
-    clock: &Clock,
+fn is_lasting(error: &StoreError) -> bool {
+    match error {
+        StoreError::Corrupt { .. }
+        | StoreError::Constraint { .. }
+        | StoreError::Query(_)
+        | StoreError::Defect(_) => true,
+        StoreError::Unavailable(_) | StoreError::Conflict(_) | StoreError::Migration(_) => false,
+    }
+}
+
+/// Who follows a log.
+struct Consumer {
+    name: &'static str,
+    source: EventSource,
+    db: Db,
+    clock: Clock,
     apply: Apply,
-    observe: &(impl Fn(&Batch) + Send),
-    backoff: &mut Backoff,
-) -> Failure {
-    let name = source.name();
-    let position = match cursor(db, name).await {
-        Ok(position) => position,
-        Err(error) => return Failure::Position(error),
-    };
-    let mut batches = match tokio::time::timeout(SILENCE_LIMIT, source.watch(position)).await {
-        Ok(Ok(batches)) => batches,
-        Ok(Err(status)) => return Failure::Status(status.into()),
-        Err(_) => return Failure::Silent,
-    };
-    loop {
-        let batch = match tokio::time::timeout(SILENCE_LIMIT, batches.next()).await {
-            Ok(Some(Ok(batch))) => batch,
-            Ok(Some(Err(status))) => return Failure::Status(status.into()),
-            Ok(None) => return Failure::Ended,
+}
+
+impl Consumer {
+    /// Reads until something fails, and returns what.
+    async fn read(&self, observe: &(impl Fn(&Batch) + Send), tries: &mut Tries) -> Failure {
+        let position = match cursor(&self.db, self.name).await {
+            Ok(position) => position,
+            Err(error) => return Failure::Position(error),
+        };
+        let watching = self.source.watch(position, tries.failed > 0);
+        let mut deliveries = match tokio::time::timeout(SILENCE_LIMIT, watching).await {
+            Ok(Ok(deliveries)) => deliveries,
+            Ok(Err(failure)) => return failure,
             Err(_) => return Failure::Silent,
         };
-        if !batch.events.is_empty() {
-            let input = (name, batch.clone(), clock.now(), apply);
-            let applied = db.run_tx("apply_events", input, |connection, input| {
-                Box::pin(apply_batch(connection, input))
-            });
-            let events = batch.events.iter();
-            let causes = Causes::of(events.map(|event| (span_name(event), &*event.trace_parent)));
-            if let Err(error) = causes.run(applied).await {
-                return Failure::Apply(error);
+        loop {
+            let delivery = match tokio::time::timeout(SILENCE_LIMIT, deliveries.next()).await {
+                Ok(Some(Ok(delivery))) => delivery,
+                Ok(Some(Err(failure))) => return failure,
+                Ok(None) => return Failure::Ended,
+                Err(_) => return Failure::Silent,
+            };
+            if let Err(failure) = self.receive(&delivery, tries.failed).await {
+                return failure;
+            }
+            // Not before: what cannot be applied arrives well each time.
+            tries.backoff.reset();
+            if !delivery.batch.events.is_empty() {
+                tries.failed = 0;
+            }
+            observe(&delivery.batch);
+            if let Err(error) = delivery.acknowledge().await {
+                return error.into();
             }
         }
-        // Not before: what cannot be applied arrives well each time.
-        backoff.reset();
-        observe(&batch);
+    }
+
+    /// Applies the events of a delivery; at the last try one by one, without those that fail.
+    async fn receive(&self, delivery: &Delivery, failed: u32) -> Result<(), Failure> {
+        let batch = &delivery.batch;
+        if batch.events.is_empty() {
+            return Ok(());
+        }
+        let error = match self.apply(batch.clone()).await {
+            Err(error) if is_lasting(&error) && failed + 1 >= TRIES => error,
+            applied => return applied.map_err(Failure::Apply),
+        };
+        let EventSource::Broker(reader) = &self.source else {
+            return Err(Failure::Apply(error));
+        };
+        for event in &batch.events {
+            let alone = Batch {
+                events: vec![event.clone()],
+                position: String::new(),
+                unread_count: 0,
+            };
+            match self.apply(alone).await {
+                Err(error) if is_lasting(&error) => {
+                    reader.set_aside(event, delivery, &error).await?;
+                }
+                applied => applied.map_err(Failure::Apply)?,
+            }
+        }
+        let done = Batch {
+            events: Vec::new(),
+            position: batch.position.clone(),
+            unread_count: batch.unread_count,
+        };
+        self.apply(done).await.map_err(Failure::Apply)
+    }
+
+    /// Applies events and moves the cursor behind them, in one transaction; without a position it stays.
+    async fn apply(&self, batch: Batch) -> Result<(), StoreError> {
+        let traces = batch.events.iter();
+        let causes = Causes::of(traces.map(|event| (span_name(event), &*event.trace_parent)));
+        let input = (self.name, batch, self.clock.now(), self.apply);
+        let applied = self.db.run_tx("apply_events", input, |connection, input| {
+            Box::pin(apply_batch(connection, input))
+        });
+        causes.run(applied).await
     }
 }
 
@@ -212,12 +317,16 @@ fn span_name(event: &Event) -> &'static str {
     }
 }
 
-/// Applies a batch and moves the cursor behind it, in one transaction.
 async fn apply_batch(
     connection: &mut Connection,
     (source, batch, now, apply): &(&'static str, Batch, DateTime<Utc>, Apply),
 ) -> Result<(), StoreError> {
-    apply(connection, batch, *now).await?;
+    if !batch.events.is_empty() {
+        apply(connection, batch, *now).await?;
+    }
+    if batch.position.is_empty() {
+        return Ok(());
+    }
     move_cursor(connection, source, &batch.position, *now).await
 }
 

@@ -125,6 +125,8 @@ pub struct Db {
     service: &'static str,
     engine: Engine,
     /// Sends after every committed write, so that readers of the event log need not wait for their poll.
+    own_commits: watch::Sender<()>,
+    /// Sends after those of other replicas too, as far as they are told of.
     commits: watch::Sender<()>,
 }
 
@@ -204,6 +206,7 @@ impl Db {
         Ok(Self {
             service,
             engine,
+            own_commits: watch::Sender::new(()),
             commits: watch::Sender::new(()),
         })
     }
@@ -295,7 +298,8 @@ impl Db {
         };
         TRANSACTION_DURATION.record(begin.elapsed(), [self.service, name]);
         if result.is_ok() {
-            self.commits.send_replace(());
+            self.own_commits.send_replace(());
+            self.wake_readers();
         }
         result
     }
@@ -321,9 +325,20 @@ impl Db {
         self.service
     }
 
-    /// Returns a signal that changes after each write committed through this handle.
+    /// Returns a signal that changes after each write committed through this handle, and after those of
+    /// other replicas that it is told of.
     pub fn commits(&self) -> watch::Receiver<()> {
         self.commits.subscribe()
+    }
+
+    /// Returns a signal that changes after each write committed through this handle.
+    pub(crate) fn own_commits(&self) -> watch::Receiver<()> {
+        self.own_commits.subscribe()
+    }
+
+    /// Has those who wait for a commit look: another replica has told of one.
+    pub(crate) fn wake_readers(&self) {
+        self.commits.send_replace(());
     }
 }
 

@@ -42,9 +42,9 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(900);
 /// The most events in one batch.
 pub(crate) const BATCH_LENGTH: i64 = 256;
-/// The most bytes of events in one batch, far below what a gRPC client takes; one event that is larger
-/// still comes alone.
-const BATCH_BYTES: usize = 1024 * 1024;
+/// The most bytes of events in one batch, below what a gRPC client (4 MiB) and a NATS server (1 MiB) take;
+/// one event that is larger still comes alone.
+const BATCH_BYTES: usize = 768 * 1024;
 /// How many batches may wait for a slow reader.
 const BATCHES_AHEAD: usize = 4;
 
@@ -57,6 +57,22 @@ pub struct Position {
     pub transaction: i64,
     /// The number of the row.
     pub row: i64,
+}
+
+impl Position {
+    /// Returns the place before the first event.
+    pub(crate) fn beginning(incarnation: String) -> Self {
+        Self {
+            incarnation,
+            transaction: -1,
+            row: 0,
+        }
+    }
+
+    /// Tells whether no event comes before it.
+    pub(crate) fn is_beginning(&self) -> bool {
+        self.transaction < 0
+    }
 }
 
 /// A text that is no position of any log.
@@ -317,11 +333,7 @@ fn take(
 
 async fn first_position(db: &Db, start: Start) -> Result<Position, StoreError> {
     let mut connection = db.read().await?;
-    let beginning = Position {
-        incarnation: incarnation(&mut connection).await?,
-        transaction: -1,
-        row: 0,
-    };
+    let beginning = Position::beginning(incarnation(&mut connection).await?);
     match start {
         Start::After(position) if position.incarnation == beginning.incarnation => Ok(position),
         Start::After(_) | Start::Beginning => Ok(beginning),

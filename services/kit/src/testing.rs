@@ -4,6 +4,7 @@
 //! test that finds none fails and says so.
 
 mod migrations;
+mod nats;
 #[cfg(test)]
 pub(crate) mod stub;
 
@@ -15,6 +16,7 @@ use uuid::Uuid;
 use crate::db::{DatabaseUrl, Db, Migrations};
 
 pub use migrations::assert_migrations_are_reversible_and_commented;
+pub use nats::TestNats;
 
 const POSTGRES_URL: &str = "RAPPORT_TEST_POSTGRES_URL";
 

@@ -114,6 +114,7 @@ impl Databases {
             listen: Listen::anywhere(),
             database: self.url(name.as_str()),
             images: ImagesUrl::Memory,
+            broker: None,
             peers: Peers::default(),
             secrets: secrets.clone(),
             clock: Clock::system(),

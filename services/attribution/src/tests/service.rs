@@ -24,6 +24,7 @@ async fn it_starts_without_its_peers_and_lets_nobody_in_unknown() {
         listen: Listen::anywhere(),
         database: database.url.clone(),
         images: ImagesUrl::Memory,
+        broker: None,
         peers: Peers {
             identity: nobody.clone(),
             chat: nobody.clone(),

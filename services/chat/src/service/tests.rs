@@ -28,6 +28,7 @@ fn config(database: &TestDatabase) -> ServiceConfig {
         listen: Listen::anywhere(),
         database: database.url.clone(),
         images: ImagesUrl::Memory,
+        broker: None,
         peers: Peers {
             identity: NOBODY.to_owned(),
             ..Default::default()

@@ -49,6 +49,7 @@ pub(crate) fn config(database: &DatabaseUrl, secrets: Secrets) -> ServiceConfig 
         listen: Listen::anywhere(),
         database: database.clone(),
         images: ImagesUrl::Memory,
+        broker: None,
         // Nobody listens on port 1.
         peers: Peers {
             identity: NOBODY.to_owned(),

@@ -1,5 +1,7 @@
 //! What a start forgives, and what it does not.
 
+use std::{fs, path::Path};
+
 use clap::Parser;
 
 use super::{development::SECRETS_FILE, *};
@@ -225,4 +227,32 @@ fn limits_are_flags_and_zero_is_none() {
     assert_eq!(proxies, ["10.0.0.0/8", "fd00::/8"]);
     let host = ["rapport", "--trusted-proxies=proxy.example"];
     assert!(Cli::try_parse_from(host).is_err());
+}
+
+#[test]
+fn a_broker_that_could_be_overheard_or_lose_events_unnoticed_is_refused() {
+    let check = |arguments: &[&str], says: &str| {
+        let error = args(arguments).broker().unwrap_err();
+        assert!(error.to_string().contains(says), "{arguments:?}: {error}");
+    };
+    let remote = [
+        "--events-url",
+        "nats://127.0.0.1,nats://user:secret@nats:4222",
+    ];
+    check(&remote, "nats is not on loopback");
+    let unmonitored = ["--mode", "production", "--events-url", "tls://nats:4222"];
+    check(&unmonitored, "RAPPORT_EVENTS_MONITORS");
+
+    assert!(args(&[]).broker().unwrap().is_none());
+    let local = args(&["--events-url", "nats://localhost:4222"]);
+    assert!(local.broker().unwrap().is_some());
+    let monitored = [&unmonitored[..], &["--events-monitors", "a:8222,b:8222"]].concat();
+    let broker = args(&monitored).broker().unwrap().unwrap();
+    assert_eq!(broker.monitors, ["a:8222", "b:8222"]);
+    let shown = format!("{:?}", "tls://user:secret@nats:4222".parse::<BrokerUrl>());
+    assert!(!shown.contains("secret"), "{shown}");
+    assert_eq!(
+        "http://nats:4222".parse::<BrokerUrl>().err(),
+        Some(UnknownBroker)
+    );
 }

@@ -1,0 +1,153 @@
+//! A NATS server of a test's own: the one named by `RAPPORT_TEST_NATS_SERVER`, which `scripts/test`
+//! installs; a test that finds none fails and says so.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::wait_until;
+use crate::config::BrokerConfig;
+
+const NATS_SERVER: &str = "RAPPORT_TEST_NATS_SERVER";
+const LONG: Duration = Duration::from_secs(30);
+
+/// Where a server says that it listens.
+#[derive(Deserialize)]
+struct Ports {
+    nats: Vec<String>,
+    monitoring: Vec<String>,
+}
+
+/// A running server, on ports that the system chose; it and its folder go with this value.
+pub struct TestNats {
+    folder: PathBuf,
+    jetstream: &'static str,
+    ports: Ports,
+    server: Child,
+}
+
+impl TestNats {
+    /// Starts one that writes before it acknowledges.
+    ///
+    /// # Panics
+    ///
+    /// When there is none, or it does not start.
+    pub async fn start() -> Self {
+        Self::start_with("sync_interval: always").await
+    }
+
+    /// Starts one that writes when it likes, as servers do where nobody tells them otherwise.
+    ///
+    /// # Panics
+    ///
+    /// As [`TestNats::start`].
+    pub async fn start_careless() -> Self {
+        Self::start_with("").await
+    }
+
+    async fn start_with(jetstream: &'static str) -> Self {
+        let folder = std::env::temp_dir().join(format!("rapport-nats-{}", Uuid::new_v4()));
+        fs::create_dir(&folder).expect("there is a folder for temporary files");
+        let anywhere = Ports {
+            nats: vec!["nats://127.0.0.1:-1".to_owned()],
+            monitoring: vec!["http://127.0.0.1:-1".to_owned()],
+        };
+        let (server, ports) = run(&folder, jetstream, &anywhere).await;
+        Self {
+            folder,
+            jetstream,
+            ports,
+            server,
+        }
+    }
+
+    /// Ends it as a power failure would end the process.
+    ///
+    /// # Panics
+    ///
+    /// When it has ended by itself.
+    pub fn kill(&mut self) {
+        let ended = self.server.try_wait().expect("the server is our child");
+        assert_eq!(ended, None, "the server has ended by itself");
+        self.server.kill().expect("the server is our child");
+        self.server.wait().expect("the server is our child");
+    }
+
+    /// Starts it again, where it was and with what it kept.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    pub async fn restart(&mut self) {
+        (self.server, self.ports) = run(&self.folder, self.jetstream, &self.ports).await;
+    }
+
+    /// Returns what a service is told of it.
+    ///
+    /// # Panics
+    ///
+    /// When the server said nonsense.
+    pub fn config(&self) -> BrokerConfig {
+        let monitors = self.ports.monitoring.iter();
+        BrokerConfig {
+            url: self.ports.nats[0].parse().expect("the server's URL"),
+            replica_count: 1,
+            monitors: monitors.map(|url| host_and_port(url).to_owned()).collect(),
+        }
+    }
+
+    /// Returns its URL.
+    pub fn url(&self) -> &str {
+        &self.ports.nats[0]
+    }
+}
+
+impl Drop for TestNats {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn host_and_port(url: &str) -> &str {
+    url.split_once("//").map_or(url, |(_, rest)| rest)
+}
+
+/// Runs a server at `ports`; it ends with this process, however that ends.
+async fn run(folder: &Path, jetstream: &str, ports: &Ports) -> (Child, Ports) {
+    let program = std::env::var(NATS_SERVER)
+        .unwrap_or_else(|_| panic!("{NATS_SERVER} is not set: run the tests with scripts/test"));
+    let file = folder.join("nats.conf");
+    let config = format!(
+        "listen: \"{}\"\nhttp: \"{}\"\nports_file_dir: \"{folder}\"\n\
+         jetstream {{ store_dir: \"{folder}\"\n {jetstream} }}\n",
+        host_and_port(&ports.nats[0]),
+        host_and_port(&ports.monitoring[0]),
+        folder = folder.display(),
+    );
+    fs::write(&file, config).expect("the server's folder can be written");
+    let log = fs::File::create(folder.join("log")).expect("the server's folder can be written");
+    let server = Command::new("setpriv")
+        .args(["--pdeathsig", "KILL", "--", &program, "--config"])
+        .arg(&file)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .expect("setpriv of util-linux starts the server");
+    let file = folder.join(format!("nats-server_{}.ports", server.id()));
+    let read = || serde_json::from_slice(&fs::read(&file).ok()?).ok();
+    wait_until(LONG, async || {
+        let said: Option<Ports> = read();
+        said.is_some()
+    })
+    .await;
+    (server, read().expect("the server has just said it"))
+}
