@@ -4,7 +4,12 @@ mod story;
 mod table;
 
 use anyhow::Context;
-use kit::{config::Secrets, db::DatabaseUrl, limit::LimitConfig};
+use kit::{
+    broker::Broker,
+    config::{BrokerConfig, BrokerUrl, Secrets},
+    db::DatabaseUrl,
+    limit::LimitConfig,
+};
 use rapport_proto::identity::v1::MergePolicyPreset;
 use secrecy::ExposeSecret;
 
@@ -28,7 +33,7 @@ const PRESETS: [MergePolicyPreset; 5] = [
 ///
 /// The suite listens on free ports; its databases are files in a fresh folder, or databases of their
 /// own on the PostgreSQL server of `database_url`, and are removed at the end, also when `stop` comes
-/// first.
+/// first. With `broker_url` events go through that broker, which nobody else may use.
 ///
 /// # Errors
 ///
@@ -36,8 +41,13 @@ const PRESETS: [MergePolicyPreset; 5] = [
 pub async fn run(
     json: bool,
     database_url: Option<&DatabaseUrl>,
+    broker_url: Option<&BrokerUrl>,
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
+    let broker = match broker_url {
+        None => None,
+        Some(url) => Some(unused_broker(url).await?),
+    };
     let databases = match database_url {
         None => Databases::in_folder("demo")?,
         Some(DatabaseUrl::Postgres(server)) => {
@@ -48,20 +58,50 @@ pub async fn run(
         }
     };
     let played = tokio::select! {
-        played = play_on(&databases, json) => played,
+        played = play_on(&databases, broker, json) => played,
         () = stop => Err(anyhow::anyhow!("the demo was stopped")),
     };
     databases.remove().await?;
     played
 }
 
-async fn play_on(databases: &Databases, json: bool) -> anyhow::Result<()> {
+/// The events of an installation would be taken for another's, so the demo has a broker for itself.
+async fn unused_broker(url: &BrokerUrl) -> anyhow::Result<BrokerConfig> {
+    let config = BrokerConfig {
+        url: url.clone(),
+        replica_count: 1,
+        monitors: Vec::new(),
+    };
+    let broker = Broker::open(Some(&config), "demo").await?;
+    if let Some(broker) = broker
+        && !broker.is_unused().await?
+    {
+        anyhow::bail!(
+            "the server of --broker-url has streams already; the demo needs one of its own"
+        );
+    }
+    Ok(config)
+}
+
+async fn play_on(
+    databases: &Databases,
+    broker: Option<BrokerConfig>,
+    json: bool,
+) -> anyhow::Result<()> {
     let secrets = Secrets::random();
     let operator_token = secrets
         .operator_token
         .clone()
         .context("random secrets have an operator")?;
-    let suite = Suite::start(databases.suite_config(&secrets, &LimitConfig::default())).await?;
+    let mut config = databases.suite_config(&secrets, &LimitConfig::default());
+    for service in [
+        &mut config.identity,
+        &mut config.chat,
+        &mut config.attribution,
+    ] {
+        service.broker.clone_from(&broker);
+    }
+    let suite = Suite::start(config).await?;
     let channels = Channels::new(suite.identity, suite.chat, suite.attribution)?;
     let played = Box::pin(play(&channels, operator_token.expose_secret(), json)).await;
     suite.stop().await?;

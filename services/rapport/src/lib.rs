@@ -7,6 +7,7 @@ pub mod bench;
 pub mod client;
 mod databases;
 pub mod demo;
+pub mod events;
 pub mod first_start;
 pub mod import_orders;
 pub mod suite;

@@ -1,17 +1,19 @@
-//! The one binary of the suite: `rapport [all|identity|chat|attribution|migrate|import-orders|demo|bench]`.
+//! The one binary of the suite: `rapport [all|identity|chat|attribution|migrate|import-orders|events|demo|bench]`.
 
 use std::{pin::pin, process::ExitCode};
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use kit::{
-    config::{ConfigError, Mode, ServiceName, SuiteArgs},
+    config::{BrokerUrl, ConfigError, Mode, ServiceName, SuiteArgs},
     db::DatabaseUrl,
     telemetry::Telemetry,
 };
 use rapport::{
     bench::{self, Benchmark},
-    demo, first_start,
+    demo,
+    events::{self, EventsCommand},
+    first_start,
     import_orders::{self, ImportArgs},
     suite::{self, Suite},
 };
@@ -47,6 +49,9 @@ enum Command {
     /// Imports the orders of a CSV file into a suite that runs, as after an outage of the shop.
     #[command(after_long_help = import_orders::COLUMNS)]
     ImportOrders(ImportArgs),
+    /// Shows the events that a service could not apply, and has them replayed; with a broker alone.
+    #[command(subcommand)]
+    Events(EventsCommand),
     /// Plays the product document's cases on a suite of its own, and prints what became of them.
     Demo(DemoArgs),
     /// Measures the suite on this machine, beside what its PostgreSQL can do. Only a release build counts.
@@ -62,6 +67,9 @@ struct DemoArgs {
     /// A PostgreSQL server to make the databases on, postgres://…/DATABASE [default: SQLite files].
     #[arg(long)]
     database_url: Option<DatabaseUrl>,
+    /// A NATS server for the events, which nothing else uses; the demo's streams stay there [default: gRPC].
+    #[arg(long)]
+    broker_url: Option<BrokerUrl>,
 }
 
 #[tokio::main]
@@ -86,7 +94,9 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Some(Command::Identity) => ("identity", false),
         Some(Command::Chat) => ("chat", false),
         Some(Command::Attribution) => ("attribution", false),
-        Some(Command::ImportOrders(_) | Command::Demo(_) | Command::Bench(_)) => ("suite", true),
+        Some(
+            Command::ImportOrders(_) | Command::Events(_) | Command::Demo(_) | Command::Bench(_),
+        ) => ("suite", true),
     };
     let args = &cli.suite.telemetry;
     let filter = if quiet { "error" } else { &args.log };
@@ -109,10 +119,12 @@ async fn carry_out(cli: Cli) -> anyhow::Result<()> {
         Some(Command::ImportOrders(import)) => {
             Box::pin(import_orders::run(&cli.suite, &import)).await
         }
+        Some(Command::Events(command)) => Box::pin(events::run(&cli.suite, &command)).await,
         Some(Command::Demo(demo)) => {
             Box::pin(demo::run(
                 demo.json,
                 demo.database_url.as_ref(),
+                demo.broker_url.as_ref(),
                 stop_signal()?,
             ))
             .await
