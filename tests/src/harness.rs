@@ -13,7 +13,7 @@ use diesel::{
 use diesel_async::RunQueryDsl;
 use kit::{
     clock::Clock,
-    config::{ImagesUrl, Peers, Secrets, ServiceConfig},
+    config::{BrokerConfig, ImagesUrl, Peers, Secrets, ServiceConfig},
     db::{Connection, DatabaseUrl, Db},
     limit::LimitConfig,
     server::Listen,
@@ -44,6 +44,7 @@ pub(crate) struct TestSuite {
 /// What is left of a suite that does not run.
 pub(crate) struct Remains {
     databases: [TestDatabase; 3],
+    broker: Option<BrokerConfig>,
     secrets: Secrets,
     clock: Clock,
 }
@@ -65,6 +66,7 @@ impl Remains {
             listen: Listen::anywhere(),
             database: database.url.clone(),
             images: ImagesUrl::Memory,
+            broker: self.broker.clone(),
             peers,
             secrets: self.secrets.clone(),
             clock: self.clock.clone(),
@@ -78,6 +80,18 @@ impl Remains {
             connections: Default::default(),
             allow_private_key_addresses: true,
         }
+    }
+
+    async fn start(&self) -> anyhow::Result<(Suite, Channels)> {
+        let service = |database: &TestDatabase| self.service(database, Peers::default());
+        let config = SuiteConfig {
+            identity: service(&self.databases[0]),
+            chat: service(&self.databases[1]),
+            attribution: service(&self.databases[2]),
+        };
+        let suite = Box::pin(Suite::start(config)).await?;
+        let channels = Channels::new(suite.identity, suite.chat, suite.attribution)?;
+        Ok((suite, channels))
     }
 
     /// Returns the files of chat's SQLite database, as a backup keeps them.
@@ -131,23 +145,31 @@ impl TestSuite {
 
     /// Starts a suite whose services are told the time by `clock`.
     pub(crate) async fn start_at(engine: TestEngine, clock: Clock) -> anyhow::Result<Self> {
-        let databases = [
-            TestDatabase::create(engine).await,
-            TestDatabase::create(engine).await,
-            TestDatabase::create(engine).await,
-        ];
-        Self::start_with(databases, clock).await
+        Self::start_with(create(engine).await, clock, None).await
+    }
+
+    /// Starts a suite whose events go through a broker.
+    pub(crate) async fn start_through(
+        engine: TestEngine,
+        broker: BrokerConfig,
+    ) -> anyhow::Result<Self> {
+        Self::start_with(create(engine).await, Clock::system(), Some(broker)).await
     }
 
     /// Starts a suite on databases that there are: identity's, chat's and attribution's.
     pub(crate) async fn start_on(databases: [TestDatabase; 3]) -> anyhow::Result<Self> {
-        Self::start_with(databases, Clock::system()).await
+        Self::start_with(databases, Clock::system(), None).await
     }
 
-    async fn start_with(databases: [TestDatabase; 3], clock: Clock) -> anyhow::Result<Self> {
+    async fn start_with(
+        databases: [TestDatabase; 3],
+        clock: Clock,
+        broker: Option<BrokerConfig>,
+    ) -> anyhow::Result<Self> {
         let secrets = Secrets::random();
         let remains = Remains {
             databases,
+            broker,
             secrets,
             clock,
         };
@@ -155,27 +177,24 @@ impl TestSuite {
     }
 
     async fn run(remains: Remains) -> anyhow::Result<Self> {
-        let Remains {
-            databases, secrets, ..
-        } = &remains;
-        let service = |database: &TestDatabase| remains.service(database, Peers::default());
-        let config = SuiteConfig {
-            identity: service(&databases[0]),
-            chat: service(&databases[1]),
-            attribution: service(&databases[2]),
-        };
-        let suite = Box::pin(Suite::start(config)).await?;
+        let (suite, channels) = remains.start().await?;
+        let secrets = &remains.secrets;
         let operator_token = secrets
             .operator_token
             .clone()
             .context("random secrets have an operator")?;
         Ok(Self {
-            channels: Channels::new(suite.identity, suite.chat, suite.attribution)?,
+            channels,
             operator_token: operator_token.expose_secret().to_owned(),
             suite_secret: secrets.suite_secret.expose_secret().to_owned(),
             suite,
             remains,
         })
+    }
+
+    /// Starts another replica of each service.
+    pub(crate) async fn replica(&self) -> anyhow::Result<(Suite, Channels)> {
+        self.remains.start().await
     }
 
     /// Returns a new Brand's shop.
@@ -226,6 +245,15 @@ impl TestSuite {
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
         self.suite.stop().await
     }
+}
+
+/// Returns empty databases for the three services.
+async fn create(engine: TestEngine) -> [TestDatabase; 3] {
+    [
+        TestDatabase::create(engine).await,
+        TestDatabase::create(engine).await,
+        TestDatabase::create(engine).await,
+    ]
 }
 
 /// Tables whose rows come and go by themselves, or that a refusal is meant to write (SPEC 60).

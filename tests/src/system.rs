@@ -6,6 +6,7 @@
 mod access_table;
 mod attacks;
 mod bad_input;
+mod broker;
 mod completeness;
 mod erasure;
 mod exports;

@@ -13,9 +13,9 @@ use tonic::{Code, Status, Streaming};
 
 use crate::harness::{TestSuite, assert_refused};
 
-type Stream = Streaming<WatchChatroomsResponse>;
+pub(crate) type Stream = Streaming<WatchChatroomsResponse>;
 
-async fn watch(caller: &Caller, resume_position: &str) -> anyhow::Result<Stream> {
+pub(crate) async fn watch(caller: &Caller, resume_position: &str) -> anyhow::Result<Stream> {
     let request = WatchChatroomsRequest {
         resume_position: resume_position.to_owned(),
         ..Default::default()
@@ -25,7 +25,7 @@ async fn watch(caller: &Caller, resume_position: &str) -> anyhow::Result<Stream>
 }
 
 /// Reads until `wanted` is told, and returns it.
-async fn until(
+pub(crate) async fn until(
     stream: &mut Stream,
     mut wanted: impl FnMut(&Update) -> bool,
 ) -> anyhow::Result<WatchChatroomsResponse> {
