@@ -285,3 +285,74 @@ fn sources(folder: &str) -> String {
     }
     text
 }
+
+/// A policy that is about no pod lets through what it should not, or nothing.
+#[test]
+fn every_policy_is_about_pods_and_ports_that_there_are() {
+    for overlay in overlays() {
+        let pods = overlay.pods();
+        for policy in overlay.of_kind("NetworkPolicy") {
+            let spec = &policy["spec"];
+            let selected: Vec<&Pods<'_>> = pods
+                .iter()
+                .filter(|pods| selects(&spec["podSelector"], pods.labels))
+                .collect();
+            assert!(!selected.is_empty(), "{policy}");
+            let ports: BTreeSet<u64> = selected
+                .iter()
+                .flat_map(|pods| pods.containers())
+                .flat_map(|container| list(&container["ports"]))
+                .filter_map(|port| port["containerPort"].as_u64())
+                .collect();
+            for rule in list(&spec["ingress"]) {
+                for port in list(&rule["ports"]) {
+                    assert!(ports.contains(&port["port"].as_u64().unwrap()), "{policy}");
+                }
+            }
+        }
+    }
+}
+
+fn selects(selector: &Value, labels: &Value) -> bool {
+    let has = |(name, value): (&String, &Value)| labels[name] == *value;
+    let is_in = |expression: &Value| {
+        assert_eq!(expression["operator"], "In");
+        list(&expression["values"]).contains(&labels[text(&expression["key"])])
+    };
+    let equal = selector["matchLabels"].as_object();
+    equal.is_none_or(|equal| equal.iter().all(has))
+        && list(&selector["matchExpressions"]).iter().all(is_in)
+}
+
+#[test]
+fn every_secret_that_is_read_is_one_that_an_operator_is_told_to_make() {
+    let told = std::fs::read_to_string(repository("k8s/README.md")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    output(Command::new(repository("deploy/prepare")).arg(folder.path()));
+    let made = std::fs::read_to_string(folder.path().join(".env")).unwrap();
+    for overlay in overlays() {
+        for container in overlay.pods().iter().flat_map(Pods::containers) {
+            for (_, source) in overlay.environment(container) {
+                let Source::Secret { name, key } = source else {
+                    continue;
+                };
+                let is_made = made
+                    .lines()
+                    .any(|line| line.starts_with(&format!("{key}=")));
+                let row = told
+                    .lines()
+                    .find(|line| line.starts_with(&format!("| `{name}`")));
+                let row = row.unwrap_or_else(|| panic!("nobody is told of {name}"));
+                let is_told = row.contains(&format!("`{key}`"));
+                assert!(
+                    if name == "rapport-keys" {
+                        is_made
+                    } else {
+                        is_told
+                    },
+                    "{name} {key}"
+                );
+            }
+        }
+    }
+}
