@@ -204,15 +204,16 @@ impl Broker {
         Ok(name.is_none())
     }
 
-    /// Returns a reader of a service's log, for [`EventSource::Broker`](crate::consumer::EventSource).
+    /// Returns a reader of a service's log, for [`EventSource::Broker`](crate::consumer::EventSource); it is large.
     ///
     /// # Errors
     ///
     /// [`BrokerError::Stream`] when its stream, or that of dead letters, is not as it has to be.
-    pub async fn reader(&self, log: ServiceName) -> Result<Reader, BrokerError> {
+    pub async fn reader(&self, log: ServiceName) -> Result<Box<Reader>, BrokerError> {
         let copy = LogCopy::new(self, log.as_str());
         copy.open().await?;
-        Ok(Reader::new(log, copy, DeadLetters::open(self).await?))
+        let letters = DeadLetters::open(self).await?;
+        Ok(Box::new(Reader::new(log, copy, letters)))
     }
 }
 

@@ -47,7 +47,7 @@ pub enum EventSource {
     /// Chatrooms and messages.
     Chat(MessageEventServiceClient<SuiteChannel>),
     /// Either of them, by way of the broker.
-    Broker(Reader),
+    Broker(Box<Reader>),
 }
 
 impl EventSource {
