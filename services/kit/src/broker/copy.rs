@@ -62,7 +62,8 @@ impl Span {
 
     /// Compares the message with the place of a reader, who has none before his first event.
     ///
-    /// Another incarnation begins anew, as it does for readers of the log itself.
+    /// Another incarnation begins anew, as it does for readers of the log itself. Whoever stands inside a
+    /// message, as one may who came from gRPC, reads all of it again, which changes nothing.
     pub(super) fn standing(&self, place: Option<&Position>) -> Standing {
         let place = place.filter(|place| place.incarnation == self.to.incarnation);
         match place {

@@ -78,6 +78,11 @@ impl World {
         wait_until(LONG, async || members(&self.reader).await == count).await;
     }
 
+    /// Waits until the relay has written so many events.
+    async fn published(&self, count: usize) {
+        wait_until(LONG, async || self.written().await.len() == count).await;
+    }
+
     /// Returns the causes of all events in the stream, once each message is found to go on where the
     /// one before it ended.
     async fn written(&self) -> Vec<String> {
