@@ -259,3 +259,28 @@ fn prepared_secrets_are_the_owners_alone_and_stay() {
         "{made}"
     );
 }
+
+/// Traces go to the collector, which knows all that its pipelines name.
+#[test]
+fn the_collector_takes_what_the_services_send() {
+    let project = Project::read();
+    let file = repository("deploy/collector/collector.yaml");
+    let documents = yaml(&fs::read_to_string(file).unwrap());
+    let collector = &documents[0];
+    for service in SERVICES {
+        let endpoint =
+            &project.content["services"][service]["environment"]["RAPPORT_OTLP_ENDPOINT"];
+        let endpoint = text(endpoint);
+        let port = endpoint.strip_prefix("http://collector:").unwrap();
+        let taken = &collector["receivers"]["otlp"]["protocols"]["grpc"]["endpoint"];
+        assert_eq!(*taken, format!("0.0.0.0:{port}"));
+    }
+    for pipeline in ["traces", "metrics"] {
+        let pipeline = &collector["service"]["pipelines"][pipeline];
+        for (kind, names) in pipeline.as_object().unwrap() {
+            for name in list(names) {
+                assert!(!collector[kind][text(name)].is_null(), "{kind}: {name}");
+            }
+        }
+    }
+}
