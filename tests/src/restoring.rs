@@ -6,7 +6,7 @@ use anyhow::Context;
 use kit::{
     db::{DatabaseUrl, Db},
     event_log,
-    testing::{TestDatabase, TestEngine, create_on_postgres},
+    testing::{TestDatabase, TestEngine, create_on_postgres, query_postgres},
 };
 use rapport::client::{
     request_id,
@@ -110,7 +110,7 @@ async fn incarnation(url: &DatabaseUrl) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_identity_comes_back_as_it_was_archived_and_goes_on() {
     let backup = Backup::new().unwrap();
-    let cluster = Cluster::start(&backup).await.unwrap();
+    let cluster = Cluster::start(&backup).await;
     let lost_url = cluster.create_database("identity").unwrap();
     let of_chat = create_on_postgres().await;
     let databases = [
@@ -138,7 +138,7 @@ async fn a_lost_identity_comes_back_as_it_was_archived_and_goes_on() {
     let mut remains = suite.halt().await.unwrap();
     drop(cluster);
 
-    let cluster = Cluster::restore(&backup).await.unwrap();
+    let cluster = Cluster::restore(&backup).await;
     let url = cluster.url("identity").unwrap();
     assert_ne!(incarnation(&url).await, lost_incarnation); // SPEC 51
     remains.put_back_identity(url);
@@ -162,8 +162,8 @@ async fn a_lost_identity_comes_back_as_it_was_archived_and_goes_on() {
 
     // identity has forgotten the erasure; chat has not, and the operator repeats it.
     assert_eq!(state(&shop, &erased).await.unwrap(), AccountState::Active);
-    let known = cluster::query(&of_chat, "SELECT account_id FROM account_erasure");
-    assert_eq!(known.unwrap(), erased);
+    let known = query_postgres(&of_chat, "SELECT account_id FROM account_erasure");
+    assert_eq!(known, Ok(erased.clone()));
     erase(&shop, &erased).await.unwrap();
     assert_eq!(state(&shop, &erased).await.unwrap(), AccountState::Erased); // SPEC 55
     suite.stop().await.unwrap();
@@ -174,7 +174,7 @@ async fn a_lost_identity_comes_back_as_it_was_archived_and_goes_on() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dumps_put_back_on_another_server_go_on() {
     let backup = Backup::new().unwrap();
-    let cluster = Cluster::start(&backup).await.unwrap();
+    let cluster = Cluster::start(&backup).await;
     let databases = SERVICES.map(|name| TestDatabase::at(cluster.create_database(name).unwrap()));
     let suite = TestSuite::start_on(databases).await.unwrap();
     let shop = suite.shop(MergePolicyPreset::TwoChatrooms).await.unwrap();
@@ -189,7 +189,7 @@ async fn dumps_put_back_on_another_server_go_on() {
 
     let folder = tempfile::tempdir().unwrap();
     let empty = Backup::new().unwrap();
-    let other = Cluster::start(&empty).await.unwrap();
+    let other = Cluster::start(&empty).await;
     let urls = SERVICES.map(|name| {
         let file = folder.path().join(name);
         cluster::dump(&cluster.uri(name), &file).unwrap();
@@ -200,7 +200,7 @@ async fn dumps_put_back_on_another_server_go_on() {
     drop(cluster);
     let ahead = "SELECT count(*) > 0 FROM event_log \
                  WHERE transaction_id > pg_snapshot_xmax(pg_current_snapshot())";
-    assert_eq!(other.query("identity", ahead).unwrap(), "t");
+    assert_eq!(other.query("identity", ahead), "t");
     remains.put_back_all(urls);
     let suite = remains.restart().await.unwrap();
     let shop = suite.reopen(&shop).await.unwrap();

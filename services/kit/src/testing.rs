@@ -5,6 +5,7 @@
 
 mod migrations;
 mod nats;
+mod postgres;
 #[cfg(test)]
 pub(crate) mod stub;
 
@@ -17,6 +18,7 @@ use crate::db::{DatabaseUrl, Db, Migrations};
 
 pub use migrations::assert_migrations_are_reversible_and_commented;
 pub use nats::TestNats;
+pub use postgres::{TestPostgres, give_to_owner, postgres_program, query_postgres};
 
 const POSTGRES_URL: &str = "RAPPORT_TEST_POSTGRES_URL";
 

@@ -1,23 +1,21 @@
-//! A PostgreSQL of a test's own, which archives its log, is killed, and is put back from a backup.
+//! A PostgreSQL of a test's own, which archives its log, is lost, and is put back from a backup.
 
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::Command,
 };
 
-use anyhow::Context;
-use kit::db::DatabaseUrl;
+use kit::{
+    db::DatabaseUrl,
+    testing::{TestPostgres, give_to_owner, postgres_program},
+};
 use rapport::client::wait_until;
 use tempfile::TempDir;
 
-/// Whom the server runs as when this runs as root, as whom it refuses to.
-const ACCOUNT: &str = "postgres";
-
-/// A server that listens on a socket in a temporary folder alone; both are gone with this value.
+/// A server, and where it archives to; it is gone with this value.
 pub(super) struct Cluster {
-    server: Child,
-    folder: TempDir,
+    server: TestPostgres,
 }
 
 /// What is kept elsewhere than the server: a copy of its files, and the log that it has written since.
@@ -32,7 +30,7 @@ impl Backup {
             .prefix("rapport-backup")
             .tempdir()?;
         fs::create_dir(folder.path().join("log"))?;
-        give_to_owner(folder.path())?;
+        give_to_owner(folder.path());
         Ok(Self { folder })
     }
 
@@ -43,68 +41,35 @@ impl Backup {
     fn log(&self) -> PathBuf {
         self.folder.path().join("log")
     }
+
+    fn archive_command(&self) -> String {
+        format!("archive_command=cp %p {}/%f", self.log().display())
+    }
 }
 
 impl Cluster {
     /// Makes one that archives its log to `backup`.
-    pub(super) async fn start(backup: &Backup) -> anyhow::Result<Self> {
-        let folder = own_folder()?;
-        let data = folder.path().join("data");
-        let arguments = "--username postgres --auth trust --encoding UTF8 --no-locale --no-sync";
-        let mut initdb = as_owner("initdb");
-        initdb.args(arguments.split(' ')).arg("--pgdata").arg(&data);
-        run(&mut initdb)?;
-        Self::serve(folder, backup).await
+    pub(super) async fn start(backup: &Backup) -> Self {
+        let settings = ["archive_mode=on", &backup.archive_command()];
+        let server = TestPostgres::start(&settings).await;
+        Self { server }
     }
 
     /// Puts a backup back: the copy of the files, then all of the log that was archived. The server
     /// begins another timeline, so that its logs of events are another incarnation.
-    pub(super) async fn restore(backup: &Backup) -> anyhow::Result<Self> {
-        let folder = own_folder()?;
-        let data = folder.path().join("data");
-        run(Command::new("cp")
-            .arg("--archive")
-            .arg(backup.base())
-            .arg(&data))?;
-        let settings = format!("restore_command = 'cp {}/%f %p'\n", backup.log().display());
-        let file = data.join("postgresql.auto.conf");
-        let kept = fs::read_to_string(&file)?;
-        fs::write(file, kept + &settings)?;
-        File::create(data.join("recovery.signal"))?;
-        give_to_owner(&data)?;
-        Self::serve(folder, backup).await
-    }
-
-    async fn serve(folder: TempDir, backup: &Backup) -> anyhow::Result<Self> {
-        let log = File::create(folder.path().join("server.log"))?;
-        let archive = format!("archive_command=cp %p {}/%f", backup.log().display());
-        let server = as_owner("postgres")
-            .arg("-D")
-            .arg(folder.path().join("data"))
-            .arg("-k")
-            .arg(folder.path())
-            .args(["-c", "listen_addresses=", "-c", "archive_mode=on"])
-            .args(["-c", &archive])
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()?;
-        let cluster = Self { server, folder };
-        wait_until("the server has recovered", async || {
-            let asked = cluster.query("postgres", "SELECT pg_is_in_recovery()");
-            Ok(asked.is_ok_and(|answer| answer == "f").then_some(()))
-        })
-        .await
-        .with_context(|| {
-            fs::read_to_string(cluster.folder.path().join("server.log")).unwrap_or_default()
-        })?;
-        Ok(cluster)
+    pub(super) async fn restore(backup: &Backup) -> Self {
+        let settings = ["archive_mode=on", &backup.archive_command()];
+        let server = TestPostgres::start_on(&settings, |data| {
+            put_back_files(backup, data).expect("the backup is there");
+        });
+        Self {
+            server: server.await,
+        }
     }
 
     /// Makes a database, and returns where it is.
     pub(super) fn create_database(&self, name: &str) -> anyhow::Result<DatabaseUrl> {
-        self.query("postgres", &format!("CREATE DATABASE {name}"))?;
-        self.url(name)
+        Ok(self.server.create_database(name).parse()?)
     }
 
     pub(super) fn url(&self, database: &str) -> anyhow::Result<DatabaseUrl> {
@@ -112,119 +77,64 @@ impl Cluster {
     }
 
     pub(super) fn uri(&self, database: &str) -> String {
-        let host = self.folder.path().display().to_string().replace('/', "%2F");
-        format!("postgres://postgres@{host}/{database}")
+        self.server.url(database)
     }
 
     /// Returns what a statement answers in one of the databases.
-    pub(super) fn query(&self, database: &str, statement: &str) -> anyhow::Result<String> {
-        query(&self.uri(database), statement)
+    pub(super) fn query(&self, database: &str, statement: &str) -> String {
+        self.server.query(database, statement)
     }
 
     /// Copies the files of the running server.
     pub(super) fn back_up(&self, backup: &Backup) -> anyhow::Result<()> {
-        let mut pg_basebackup = as_owner("pg_basebackup");
+        let mut pg_basebackup = postgres_program("pg_basebackup");
         pg_basebackup
             .args(["--checkpoint", "fast", "--pgdata"])
             .arg(backup.base());
-        run(pg_basebackup.arg("--dbname").arg(self.uri("postgres")))?;
-        Ok(())
+        run(pg_basebackup.arg("--dbname").arg(self.uri("postgres")))
     }
 
     /// Has the log archived up to now, as `archive_timeout` does once a minute.
     pub(super) async fn archive(&self) -> anyhow::Result<()> {
-        let last = self.query("postgres", "SELECT pg_walfile_name(pg_switch_wal())")?;
+        let last = self.query("postgres", "SELECT pg_walfile_name(pg_switch_wal())");
         wait_until("the log is archived", async || {
             let archived = "SELECT last_archived_wal FROM pg_stat_archiver";
-            Ok((self.query("postgres", archived)? >= last).then_some(()))
+            Ok((self.query("postgres", archived) >= last).then_some(()))
         })
         .await
     }
 }
 
-impl Drop for Cluster {
-    /// As a lost machine: what was not archived is gone.
-    fn drop(&mut self) {
-        let pid = self.server.id().to_string();
-        // It may have ended by itself.
-        let _ = Command::new("kill").args(["-QUIT", &pid]).status();
-        let _ = self.server.wait();
-    }
-}
-
-/// Returns what a statement answers, a line for each row.
-pub(super) fn query(uri: &str, statement: &str) -> anyhow::Result<String> {
-    let mut psql = program("psql");
-    psql.args([
-        "--no-psqlrc",
-        "--tuples-only",
-        "--no-align",
-        "--command",
-        statement,
-    ]);
-    Ok(run(psql.arg(uri))?.trim().to_owned())
+fn put_back_files(backup: &Backup, data: &Path) -> anyhow::Result<()> {
+    run(Command::new("cp")
+        .arg("--archive")
+        .arg(backup.base())
+        .arg(data))?;
+    let settings = format!("restore_command = 'cp {}/%f %p'\n", backup.log().display());
+    let file = data.join("postgresql.auto.conf");
+    let kept = fs::read_to_string(&file)?;
+    fs::write(file, kept + &settings)?;
+    File::create(data.join("recovery.signal"))?;
+    Ok(())
 }
 
 /// Writes a database down, as `pg_dump` does.
 pub(super) fn dump(uri: &str, file: &Path) -> anyhow::Result<()> {
-    let mut pg_dump = program("pg_dump");
+    let mut pg_dump = postgres_program("pg_dump");
     pg_dump.args(["--format", "custom", "--file"]).arg(file);
-    run(pg_dump.arg("--dbname").arg(uri))?;
-    Ok(())
+    run(pg_dump.arg("--dbname").arg(uri))
 }
 
 /// Writes what was dumped into an empty database.
 pub(super) fn put_back(file: &Path, uri: &str) -> anyhow::Result<()> {
-    let mut pg_restore = program("pg_restore");
+    let mut pg_restore = postgres_program("pg_restore");
     pg_restore.args(["--exit-on-error", "--single-transaction", "--dbname", uri]);
-    run(pg_restore.arg(file))?;
-    Ok(())
+    run(pg_restore.arg(file))
 }
 
-fn own_folder() -> anyhow::Result<TempDir> {
-    let folder = tempfile::Builder::new()
-        .prefix("rapport-restore")
-        .tempdir()?;
-    give_to_owner(folder.path())?;
-    Ok(folder)
-}
-
-fn is_root() -> bool {
-    std::os::unix::fs::MetadataExt::uid(&fs::metadata("/proc/self").expect("Linux")) == 0
-}
-
-fn give_to_owner(path: &Path) -> anyhow::Result<()> {
-    if is_root() {
-        run(Command::new("chown")
-            .args(["--recursive", ACCOUNT])
-            .arg(path))?;
-    }
-    Ok(())
-}
-
-fn program(name: &str) -> Command {
-    const FOLDER: &str = "RAPPORT_TEST_PG_BIN";
-    let folder = std::env::var(FOLDER)
-        .unwrap_or_else(|_| panic!("{FOLDER} is not set: run the tests with scripts/test"));
-    Command::new(Path::new(&folder).join(name))
-}
-
-/// Returns the command of a program that must not be root, and that ends with this process.
-fn as_owner(name: &str) -> Command {
-    let mut command = Command::new("setpriv");
-    if is_root() {
-        command.args(["--reuid", ACCOUNT, "--regid", ACCOUNT, "--init-groups"]);
-    }
-    command
-        .args(["--pdeathsig", "QUIT", "--"])
-        .arg(program(name).get_program())
-        .current_dir("/");
-    command
-}
-
-fn run(command: &mut Command) -> anyhow::Result<String> {
+fn run(command: &mut Command) -> anyhow::Result<()> {
     let output = command.output()?;
     let said = String::from_utf8_lossy(&output.stderr);
     anyhow::ensure!(output.status.success(), "{command:?}: {said}");
-    Ok(String::from_utf8(output.stdout)?)
+    Ok(())
 }
