@@ -116,8 +116,9 @@ impl Service {
         let sources = match broker.await.map_err(StartError::Broker)? {
             None => [EventSource::Identity(links), EventSource::Chat(messages)],
             Some(broker) => {
+                let sources = read_from(&broker).await.map_err(StartError::Broker)?;
                 broker.share_commits(&app.db, &lifetime);
-                read_from(&broker).await.map_err(StartError::Broker)?
+                sources
             }
         };
         let [identity_log, chat_log] = sources;

@@ -108,9 +108,10 @@ impl Service {
         let source = match broker.await? {
             None => EventSource::Identity(identity.clone()),
             Some(broker) => {
-                broker.share_commits(&db, &lifetime);
+                let reader = broker.reader(ServiceName::Identity).await?;
                 broker.relay(&db, &lifetime).await?;
-                EventSource::Broker(broker.reader(ServiceName::Identity).await?)
+                broker.share_commits(&db, &lifetime);
+                EventSource::Broker(reader)
             }
         };
         let wake = Arc::new(Notify::new());

@@ -73,8 +73,8 @@ impl Service {
         let db = Db::open(&config.database, migrations()).await?;
         let broker = Broker::open(config.broker.as_ref(), ServiceName::Identity.as_str());
         if let Some(broker) = broker.await? {
-            broker.share_commits(&db, &lifetime);
             broker.relay(&db, &lifetime).await?;
+            broker.share_commits(&db, &lifetime);
         }
         let revocations = revocations::follow(&db, &lifetime).await?;
         let secrets = config.secrets;

@@ -107,6 +107,14 @@ pub enum BrokerError {
 }
 
 impl BrokerError {
+    /// Tells whether it may be better in a moment: nobody answers yet, or not for long enough.
+    pub fn is_passing(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable(_) | Self::Monitor { .. } | Self::Request { .. }
+        )
+    }
+
     /// Returns what makes an error of a request for `what`.
     fn request<E: Into<Cause>>(what: &'static str) -> impl Fn(E) -> Self {
         move |source| Self::Request {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use anyhow::Context;
 use kit::{
     backoff::Backoff,
+    broker::BrokerError,
     config::{ConfigError, Peers, ServiceConfig, ServiceName, SuiteArgs},
     db::{Db, StoreError},
     server::{Server, ServerError, answer_until},
@@ -150,9 +151,9 @@ pub fn configs(args: &SuiteArgs) -> Result<SuiteConfig, ConfigError> {
     })
 }
 
-/// Builds one service, and until its database can be reached, says on its port that it lives and is not
-/// ready, and tries again; so its socket is bound already. A database that is there and cannot be used is
-/// an error as in [`build`].
+/// Builds one service, and until its database and its broker can be reached, says on its port that it lives
+/// and is not ready, and tries again; so its socket is bound already. One that is there and cannot be used
+/// is an error as in [`build`].
 ///
 /// # Errors
 ///
@@ -188,10 +189,12 @@ async fn retry(
 }
 
 fn is_unreachable(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<StoreError>())
-        .any(|error| matches!(error, StoreError::Unavailable(_)))
+    error.chain().any(|cause| {
+        let database = cause.downcast_ref::<StoreError>();
+        let broker = cause.downcast_ref::<BrokerError>();
+        matches!(database, Some(StoreError::Unavailable(_)))
+            || broker.is_some_and(BrokerError::is_passing)
+    })
 }
 
 /// Builds one service: opens its database and binds its port.

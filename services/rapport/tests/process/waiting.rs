@@ -6,12 +6,12 @@ use std::{
     process::{Command, Stdio},
 };
 
-use kit::server::LIVENESS;
+use kit::{server::LIVENESS, testing::TestNats};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
-use super::{POSTGRES_URL, rapport, setting, wait_until};
+use super::{POSTGRES_URL, rapport, setting, terminate, wait_until};
 
 const SESSIONS: &str = "rapport.identity.v1.SessionService";
 
@@ -65,7 +65,28 @@ async fn a_service_whose_database_is_away_lives_and_becomes_ready_when_it_comes(
         .status();
     assert!(made.unwrap().success());
     wait_until_it_serves(addr, SESSIONS).await;
-    let pid = child.id().to_string();
-    Command::new("kill").args(["-TERM", &pid]).status().unwrap();
-    assert!(child.wait().unwrap().success());
+    assert!(terminate(&mut child));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_whose_broker_is_away_becomes_ready_when_it_comes() {
+    let mut nats = TestNats::start().await;
+    nats.kill();
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = rapport()
+        .arg("chat")
+        .arg("--data-dir")
+        .arg(folder.path())
+        .args(["--chat-addr", "127.0.0.1:0", "--events-url", nats.url()])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let line = lines.next().unwrap().unwrap();
+    let addr = line.split_whitespace().last().unwrap();
+    wait_until_it_serves(addr, LIVENESS).await;
+    assert_eq!(health(addr, "").await, Some(ServingStatus::NotServing));
+    nats.restart().await;
+    wait_until_it_serves(addr, "rapport.chat.v1.ChatService").await;
+    assert!(terminate(&mut child));
 }
