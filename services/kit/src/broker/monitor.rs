@@ -26,29 +26,30 @@ struct Settings {
     sync_always: bool,
 }
 
-/// Asks each of `addrs`, among which the server `connected_id` must be; where there are none, nobody.
+/// Asks each of `addrs`, among which the server `connected_id` must be; where there are none, nobody. Another
+/// one may be away: the others stand in for it, also at a start.
 ///
 /// # Errors
 ///
 /// [`BrokerError::NotDurable`] when a server may lose what it has acknowledged.
 pub(super) async fn check(addrs: &[String], connected_id: &str) -> Result<(), BrokerError> {
     let mut is_monitored = addrs.is_empty();
+    let mut silent = None;
     for addr in addrs {
         let asked = tokio::time::timeout(TIMEOUT, ask(addr)).await;
-        let answer = asked.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-        let answer = answer.map_err(|source| BrokerError::Monitor {
-            addr: addr.clone(),
-            source,
-        })?;
-        if !answer.config.sync_always {
-            return Err(BrokerError::NotDurable { addr: addr.clone() });
+        let addr = addr.clone();
+        match asked.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+            Ok(answer) if !answer.config.sync_always => {
+                return Err(BrokerError::NotDurable { addr });
+            }
+            Ok(answer) => is_monitored |= answer.server_id == connected_id,
+            Err(source) => silent = Some(BrokerError::Monitor { addr, source }),
         }
-        is_monitored |= answer.server_id == connected_id;
     }
-    if is_monitored {
-        Ok(())
-    } else {
-        Err(BrokerError::NotMonitored)
+    match silent {
+        _ if is_monitored => Ok(()),
+        Some(silent) => Err(silent),
+        None => Err(BrokerError::NotMonitored),
     }
 }
 

@@ -32,8 +32,16 @@ async fn a_server_whose_monitoring_is_another_ones_or_nobodys_is_refused() {
     };
     let error = refusal(&monitored_at(other.config().monitors)).await;
     assert!(matches!(error, BrokerError::NotMonitored), "{error:?}");
-    let error = refusal(&monitored_at(vec!["127.0.0.1:1".to_owned()])).await;
+    let nobody = "127.0.0.1:1".to_owned();
+    let error = refusal(&monitored_at(vec![nobody.clone()])).await;
     assert!(matches!(error, BrokerError::Monitor { .. }), "{error:?}");
+    let own = nats.config().monitors.remove(0);
+    let one_away = monitored_at(vec![nobody, own]);
+    let opened = Broker::open(Some(&one_away), "chat").await.unwrap();
+    assert!(
+        opened.is_some(),
+        "another server of the cluster may be away"
+    );
 }
 
 #[tokio::test]
