@@ -91,6 +91,9 @@ impl Service {
         let db = Db::open(&config.database, migrations())
             .await
             .map_err(StartError::Database)?;
+        // Before what is remembered is loaded: what comes in between is observed.
+        let place = consumer::place(&db, ServiceName::Identity).await;
+        let place = place.map_err(StartError::Database)?;
         let revocations = Revocations::load(&db, Some(config.identity_silence_limit))
             .await
             .map_err(StartError::Database)?;
@@ -122,8 +125,8 @@ impl Service {
             }
         };
         let [identity_log, chat_log] = sources;
-        follow_identity(&app, identity_log, revocations.clone(), &lifetime);
-        follow_chat(&app, chat_log, &lifetime);
+        follow_identity(&app, identity_log, place, revocations.clone(), &lifetime);
+        follow_chat(&app, chat_log, &lifetime).await?;
         let shutdown = &lifetime.shutdown;
         let evaluation = evaluate::run(Arc::clone(&app), shutdown.clone());
         lifetime.tasks.spawn(evaluation);
@@ -183,6 +186,7 @@ async fn read_from(broker: &Broker) -> Result<[EventSource; 2], BrokerError> {
 fn follow_identity(
     app: &Arc<App>,
     log: EventSource,
+    place: String,
     revocations: Revocations,
     lifetime: &Lifetime,
 ) {
@@ -193,6 +197,7 @@ fn follow_identity(
     };
     lifetime.tasks.spawn(consumer::follow(
         log,
+        place,
         app.db.clone(),
         app.clock.clone(),
         consume::apply_identity,
@@ -201,16 +206,24 @@ fn follow_identity(
     ));
 }
 
-fn follow_chat(app: &Arc<App>, log: EventSource, lifetime: &Lifetime) {
+async fn follow_chat(
+    app: &Arc<App>,
+    log: EventSource,
+    lifetime: &Lifetime,
+) -> Result<(), StartError> {
+    let place = consumer::place(&app.db, ServiceName::Chat).await;
+    let place = place.map_err(StartError::Database)?;
     let waking = Arc::clone(app);
     lifetime.tasks.spawn(consumer::follow(
         log,
+        place,
         app.db.clone(),
         app.clock.clone(),
         consume::apply_chat,
         move |batch: &Batch| wake(&waking, batch),
         lifetime.shutdown.clone(),
     ));
+    Ok(())
 }
 
 /// Has the evaluation look at what a batch has touched; a heartbeat touches nothing.

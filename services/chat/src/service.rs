@@ -88,6 +88,8 @@ impl Service {
         let channel = server::channel(&config.peers.identity)?;
         let credential = Bearer::new(&config.secrets.suite_secret)?;
         let identity = LinkServiceClient::with_interceptor(channel.clone(), credential);
+        // Before what is remembered is loaded: what comes in between is observed.
+        let place = consumer::place(&db, ServiceName::Identity).await?;
         let revocations = Revocations::load(&db, Some(config.identity_silence_limit)).await?;
         let tokens = TokenVerifier::new(
             KeySet::default(),
@@ -118,6 +120,7 @@ impl Service {
         let waking = Arc::clone(&wake);
         lifetime.tasks.spawn(consumer::follow(
             source,
+            place,
             db.clone(),
             clock.clone(),
             |connection, batch, now| Box::pin(apply(connection, batch, now)),

@@ -103,7 +103,27 @@ pub type Apply = for<'a> fn(
     DateTime<Utc>,
 ) -> BoxFuture<'a, Result<(), StoreError>>;
 
-/// Follows a log until `shutdown`: applies each batch, then lets `observe` see it.
+/// Returns the place in the log of `source` up to which the service, in whatever process, has applied events.
+///
+/// # Errors
+///
+/// What the database fails with.
+pub async fn place(db: &Db, source: ServiceName) -> Result<String, StoreError> {
+    let mut connection = db.read().await?;
+    let position: Option<String> = query!(&mut *connection, |c| event_cursor::table
+        .find(source.as_str())
+        .select(event_cursor::position)
+        .first(c)
+        .await
+        .optional())?;
+    Ok(position.unwrap_or_default())
+}
+
+/// Follows a log from `place` until `shutdown`: applies each batch, then lets `observe` see it.
+///
+/// Each process goes on from where it was itself, not from the cursor, which other replicas move: it has to
+/// observe also what they have applied. So `place` is [`place`] as it was read before what the process
+/// remembers was loaded.
 ///
 /// `observe` is for what the process remembers besides its database, and for waking those who wait;
 /// heartbeats, which hold no events, go to it alone. A failure is logged and the log is read again
@@ -113,6 +133,7 @@ pub type Apply = for<'a> fn(
 /// others go on.
 pub async fn follow(
     source: EventSource,
+    mut place: String,
     db: Db,
     clock: Clock,
     apply: Apply,
@@ -136,7 +157,7 @@ pub async fn follow(
     loop {
         let failure = tokio::select! {
             () = shutdown.cancelled() => return,
-            failure = consumer.read(&observe, &mut tries) => failure,
+            failure = consumer.read(&mut place, &observe, &mut tries) => failure,
         };
         if failure.is_lasting() {
             tries.failed += 1;
@@ -169,8 +190,6 @@ enum Failure {
     Ended,
     #[error("the log fell silent")]
     Silent,
-    #[error("the position cannot be read")]
-    Position(#[source] StoreError),
     #[error("events cannot be applied")]
     Apply(#[source] StoreError),
 }
@@ -222,13 +241,14 @@ struct Consumer {
 }
 
 impl Consumer {
-    /// Reads until something fails, and returns what.
-    async fn read(&self, observe: &(impl Fn(&Batch) + Send), tries: &mut Tries) -> Failure {
-        let position = match cursor(&self.db, self.name).await {
-            Ok(position) => position,
-            Err(error) => return Failure::Position(error),
-        };
-        let watching = self.source.watch(position, tries.failed > 0);
+    /// Reads from `place`, which moves with what is applied, until something fails, and returns what.
+    async fn read(
+        &self,
+        place: &mut String,
+        observe: &(impl Fn(&Batch) + Send),
+        tries: &mut Tries,
+    ) -> Failure {
+        let watching = self.source.watch(place.clone(), tries.failed > 0);
         let mut deliveries = match tokio::time::timeout(SILENCE_LIMIT, watching).await {
             Ok(Ok(deliveries)) => deliveries,
             Ok(Err(failure)) => return failure,
@@ -248,6 +268,7 @@ impl Consumer {
             tries.backoff.reset();
             if !delivery.batch.events.is_empty() {
                 tries.failed = 0;
+                place.clone_from(&delivery.batch.position);
             }
             observe(&delivery.batch);
             if let Err(error) = delivery.acknowledge().await {
@@ -328,17 +349,6 @@ async fn apply_batch(
         return Ok(());
     }
     move_cursor(connection, source, &batch.position, *now).await
-}
-
-async fn cursor(db: &Db, source: &str) -> Result<String, StoreError> {
-    let mut connection = db.read().await?;
-    let position: Option<String> = query!(&mut *connection, |c| event_cursor::table
-        .find(source)
-        .select(event_cursor::position)
-        .first(c)
-        .await
-        .optional())?;
-    Ok(position.unwrap_or_default())
 }
 
 async fn move_cursor(

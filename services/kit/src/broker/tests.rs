@@ -64,8 +64,10 @@ impl World {
     async fn follow(&self, apply: Apply) {
         let broker = self.broker("chat").await;
         let reader = broker.reader(ServiceName::Identity).await.unwrap();
+        let place = consumer::place(&self.reader, ServiceName::Identity).await;
         self.lifetime.tasks.spawn(consumer::follow(
             EventSource::Broker(reader),
+            place.unwrap(),
             self.reader.clone(),
             Clock::system(),
             apply,

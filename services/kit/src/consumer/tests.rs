@@ -57,16 +57,19 @@ fn apply<'a>(
     Box::pin(directory::apply(connection, &batch.events))
 }
 
-/// Follows until the token is cancelled; what was observed is kept.
-fn start(
-    running: &RunningStub,
-    db: &Db,
-    apply: Apply,
-) -> (
+type Follower = (
     CancellationToken,
     Arc<Mutex<Vec<Batch>>>,
     tokio::task::JoinHandle<()>,
-) {
+);
+
+/// Follows from the kept place until the token is cancelled; what was observed is kept.
+async fn start(running: &RunningStub, db: &Db, apply: Apply) -> Follower {
+    let place = place(db, ServiceName::Identity).await.unwrap();
+    start_at(place, running, db, apply)
+}
+
+fn start_at(place: String, running: &RunningStub, db: &Db, apply: Apply) -> Follower {
     let shutdown = CancellationToken::new();
     let observed = Arc::new(Mutex::new(Vec::new()));
     let observe = {
@@ -75,6 +78,7 @@ fn start(
     };
     let following = follow(
         running.event_source(),
+        place,
         db.clone(),
         Clock::system(),
         apply,
@@ -99,9 +103,9 @@ async fn a_log_is_followed_through_a_restart_of_its_service() {
         let (_database, db) = testing::open(engine).await;
         append_members(&log, 5).await;
         let running = run_log(&log, anywhere()).await;
-        let (shutdown, observed, task) = start(&running, &db, apply);
+        let (shutdown, observed, task) = start(&running, &db, apply).await;
         wait_until(LONG, async || members(&db).await == 5).await;
-        let kept = cursor(&db, "identity").await.unwrap();
+        let kept = place(&db, ServiceName::Identity).await.unwrap();
         let last = |observed: &Mutex<Vec<Batch>>| {
             let observed = observed.lock().unwrap();
             observed
@@ -116,21 +120,61 @@ async fn a_log_is_followed_through_a_restart_of_its_service() {
         append_members(&log, 5).await;
         let running = run_log(&log, addr).await;
         wait_until(LONG, async || members(&db).await == 10).await;
-        assert_ne!(cursor(&db, "identity").await.unwrap(), kept, "{engine:?}");
+        assert_ne!(
+            place(&db, ServiceName::Identity).await.unwrap(),
+            kept,
+            "{engine:?}"
+        );
 
-        let applied: usize = observed
-            .lock()
-            .unwrap()
-            .iter()
-            .map(|batch| batch.events.len())
-            .sum();
         assert!(
-            applied <= 10,
+            event_count(&observed) <= 10,
             "{engine:?}: what was applied before the restart came again"
         );
         shutdown.cancel();
         task.await.unwrap();
         running.stop().await;
+    }
+}
+
+fn event_count(observed: &Mutex<Vec<Batch>>) -> usize {
+    let observed = observed.lock().unwrap();
+    observed.iter().map(|batch| batch.events.len()).sum()
+}
+
+/// What a process remembers besides the database, it learns by observing alone: revocations, SPEC 59.
+#[tokio::test]
+async fn what_another_replica_has_applied_is_observed_nevertheless() {
+    for engine in TestEngine::ALL {
+        let (_log_database, log) = testing::open(TestEngine::Sqlite).await;
+        let (_database, db) = testing::open(engine).await;
+        let running = run_log(&log, anywhere()).await;
+        let place_before = place(&db, ServiceName::Identity).await.unwrap();
+        let (shutdown, observed, task) = start(&running, &db, apply).await;
+        append_members(&log, 5).await;
+        wait_until(LONG, async || event_count(&observed) == 5).await;
+
+        // One that was starting meanwhile, and has loaded what it remembers before.
+        let (other_shutdown, others, other_task) = start_at(place_before, &running, &db, apply);
+        wait_until(LONG, async || event_count(&others) == 5).await;
+        other_shutdown.cancel();
+        other_task.await.unwrap();
+
+        // One whose connection is lost, while another's is not.
+        let addr = running.addr;
+        running.stop().await;
+        append_members(&log, 5).await;
+        let elsewhere = run_log(&log, anywhere()).await;
+        let (other_shutdown, others, other_task) = start(&elsewhere, &db, apply).await;
+        wait_until(LONG, async || event_count(&others) == 5).await;
+        assert_eq!(event_count(&observed), 5, "{engine:?}");
+        let running = run_log(&log, addr).await;
+        wait_until(LONG, async || event_count(&observed) == 10).await;
+        for (shutdown, task) in [(shutdown, task), (other_shutdown, other_task)] {
+            shutdown.cancel();
+            task.await.unwrap();
+        }
+        running.stop().await;
+        elsewhere.stop().await;
     }
 }
 
@@ -142,15 +186,8 @@ async fn what_is_delivered_again_changes_nothing() {
         append_members(&log, 20).await;
         let running = run_log(&log, anywhere()).await;
         for _ in 0..2 {
-            let (shutdown, observed, task) = start(&running, &db, apply);
-            let seen = || {
-                let observed = observed.lock().unwrap();
-                observed
-                    .iter()
-                    .map(|batch| batch.events.len())
-                    .sum::<usize>()
-            };
-            wait_until(LONG, async || seen() == 20).await;
+            let (shutdown, observed, task) = start(&running, &db, apply).await;
+            wait_until(LONG, async || event_count(&observed) == 20).await;
             shutdown.cancel();
             task.await.unwrap();
             assert_eq!(members(&db).await, 20, "{engine:?}");
@@ -196,7 +233,7 @@ async fn an_event_that_cannot_be_applied_is_neither_skipped_nor_tried_without_pa
     append_members(&log, 1).await;
     let running = run_log(&log, anywhere()).await;
     let begin = Instant::now();
-    let (shutdown, observed, task) = start(&running, &db, refuse_until_healed);
+    let (shutdown, observed, task) = start(&running, &db, refuse_until_healed).await;
     wait_until(LONG, async || *ATTEMPTS.lock().unwrap() >= 5).await;
     // 100, 200, 400 and 800 ms lie between five attempts.
     assert!(
@@ -206,7 +243,7 @@ async fn an_event_that_cannot_be_applied_is_neither_skipped_nor_tried_without_pa
     );
     assert_eq!(members(&db).await, 0, "its effects are rolled back");
     assert_eq!(
-        cursor(&db, "identity").await.unwrap(),
+        place(&db, ServiceName::Identity).await.unwrap(),
         "",
         "the cursor stays before it"
     );
@@ -228,7 +265,7 @@ async fn following_ends_with_the_service_also_while_the_log_cannot_be_reached() 
     let (_log_database, log) = testing::open(TestEngine::Sqlite).await;
     let (_database, db) = testing::open(TestEngine::Sqlite).await;
     let running = run_log(&log, anywhere()).await;
-    let (shutdown, _, task) = start(&running, &db, apply);
+    let (shutdown, _, task) = start(&running, &db, apply).await;
     running.stop().await;
     shutdown.cancel();
     tokio::time::timeout(LONG, task).await.unwrap().unwrap();

@@ -69,6 +69,7 @@ async fn a_reader_goes_on_where_one_over_grpc_ended() {
     let shutdown = CancellationToken::new();
     let following = tokio::spawn(consumer::follow(
         grpc.event_source(),
+        String::new(),
         world.reader.clone(),
         Clock::system(),
         apply,
