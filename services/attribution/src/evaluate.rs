@@ -125,6 +125,7 @@ pub(crate) async fn evaluate_marked(app: &App) -> Result<usize, StoreError> {
                 count += evaluated;
                 turns.push_back((brand_id, last.number, through));
             }
+            Err(error @ StoreError::Unavailable(_)) => return Err(error),
             Err(error) => tracing::error!(
                 brand.id = %brand_id,
                 error = &error as &dyn std::error::Error,
@@ -217,11 +218,12 @@ async fn evaluate_batch(app: &App, brand_id: &BrandId, orders: Vec<OrderId>) -> 
                 pass.changed_count += i64::try_from(changed_count).unwrap_or(i64::MAX)
             }
             Err(error) => {
-                tracing::error!(
-                    order.id = %order_id,
-                    error = &error as &dyn std::error::Error,
-                    "order cannot be evaluated"
-                );
+                let cause = &error as &dyn std::error::Error;
+                if error.is_lasting() {
+                    tracing::error!(order.id = %order_id, error = cause, "order cannot be evaluated");
+                } else {
+                    tracing::warn!(order.id = %order_id, error = cause, "order is evaluated later");
+                }
                 pass.failed.push(order_id);
             }
         }

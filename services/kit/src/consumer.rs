@@ -203,7 +203,7 @@ impl From<Status> for Failure {
 impl Failure {
     /// Tells whether events failed by themselves, and will again.
     fn is_lasting(&self) -> bool {
-        matches!(self, Self::Apply(error) if is_lasting(error))
+        matches!(self, Self::Apply(error) if error.is_lasting())
     }
 
     /// Logs the failure with its causes: as an error where it will not pass by itself.
@@ -218,16 +218,6 @@ impl Failure {
             }
             _ => tracing::warn!(source, retry_ms, error, "log of {source} is lost"),
         }
-    }
-}
-
-fn is_lasting(error: &StoreError) -> bool {
-    match error {
-        StoreError::Corrupt { .. }
-        | StoreError::Constraint { .. }
-        | StoreError::Query(_)
-        | StoreError::Defect(_) => true,
-        StoreError::Unavailable(_) | StoreError::Conflict(_) | StoreError::Migration(_) => false,
     }
 }
 
@@ -284,7 +274,7 @@ impl Consumer {
             return Ok(());
         }
         let error = match self.apply(batch.clone()).await {
-            Err(error) if is_lasting(&error) && failed + 1 >= TRIES => error,
+            Err(error) if error.is_lasting() && failed + 1 >= TRIES => error,
             applied => return applied.map_err(Failure::Apply),
         };
         let EventSource::Broker(reader) = &self.source else {
@@ -297,7 +287,7 @@ impl Consumer {
                 unread_count: 0,
             };
             match self.apply(alone).await {
-                Err(error) if is_lasting(&error) => {
+                Err(error) if error.is_lasting() => {
                     reader.set_aside(event, delivery, &error).await?;
                 }
                 applied => applied.map_err(Failure::Apply)?,

@@ -43,6 +43,20 @@ pub enum StoreError {
     Defect(#[source] Cause),
 }
 
+impl StoreError {
+    /// Tells whether the same will fail again, so that a person must look.
+    pub fn is_lasting(&self) -> bool {
+        match self {
+            Self::Corrupt { .. }
+            | Self::Constraint { .. }
+            | Self::Query(_)
+            | Self::Defect(_)
+            | Self::Migration(_) => true,
+            Self::Unavailable(_) | Self::Conflict(_) => false,
+        }
+    }
+}
+
 impl From<Error> for StoreError {
     fn from(error: Error) -> Self {
         if let Error::DatabaseError(..) = error {
