@@ -47,7 +47,7 @@ pub async fn run(args: &SuiteArgs, command: &EventsCommand) -> anyhow::Result<()
                 let replayed = dead_letters.replay(letter).await;
                 replayed.with_context(|| format!("event {} is not replayed", letter.sequence))?;
             }
-            println!("{} replayed", letters.len());
+            crate::say!("{} replayed", letters.len());
         }
     }
     Ok(())
@@ -59,7 +59,7 @@ fn has(letters: &[DeadLetter], number: u64) -> bool {
 
 fn print(letter: &DeadLetter) {
     let event_id = letter.event.as_ref().map_or("-", |event| &event.event_id);
-    println!(
+    crate::say!(
         "{}  {}  {} -> {}  {event_id}  {}",
         letter.sequence,
         letter.set_aside_time.format("%FT%TZ"),

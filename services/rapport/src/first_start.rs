@@ -72,23 +72,23 @@ async fn make(args: &SuiteArgs, channels: &Channels, file: &Path) -> anyhow::Res
 
 fn print_calls(suite: &Suite, brand: &DemoBrand, token: &str) {
     let (brand_id, member_id) = (&brand.brand_id, &brand.member_id);
-    println!(
+    crate::say!(
         "\nThe Brand \"{brand_id}\" is there to try. These calls work as they are for ten minutes:\n"
     );
-    println!(
+    crate::say!(
         "grpcurl -plaintext -d '{{\"brand_id\":\"{brand_id}\",\"username\":\"Ann\",\
          \"widget\":\"WIDGET_COMMUNITY\",\"accepted_widget_policy_version\":\"{WIDGET_POLICY}\",\
          \"request_id\":\"{}\"}}' {} rapport.identity.v1.SessionService/StartTemporarySession\n",
         request_id(),
         suite.identity,
     );
-    println!(
+    crate::say!(
         "grpcurl -plaintext -H 'authorization: Bearer {token}' \
          -d '{{\"acting_for\":{{\"member_id\":\"{member_id}\"}}}}' {} \
          rapport.chat.v1.ChatService/ListChatrooms\n",
         suite.chat,
     );
-    println!(
+    crate::say!(
         "grpcurl -plaintext -H 'authorization: Bearer {token}' \
          -d '{{\"request_id\":\"{}\",\"order\":{{\"order_id\":\"A-{}\",\
          \"buyer\":{{\"customer_id\":\"ann\"}},\

@@ -194,9 +194,9 @@ impl Report {
         let (credited, unattributed) = (count(&self.credited), count(&self.unattributed));
         let (pending, refused) = (count(&self.pending), count(&self.refused));
         if is_dry {
-            println!("{pending} lines could be sent, {refused} refused");
+            crate::say!("{pending} lines could be sent, {refused} refused");
         } else {
-            println!(
+            crate::say!(
                 "{} lines recorded: {credited} credited to a conversation, {unattributed} to none, \
                  {pending} pending; {refused} refused",
                 credited + unattributed + pending

@@ -15,6 +15,7 @@ use rapport::{
     events::{self, EventsCommand},
     first_start,
     import_orders::{self, ImportArgs},
+    say,
     suite::{self, Suite},
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -102,7 +103,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     let filter = if quiet { "error" } else { &args.log };
     let telemetry = Telemetry::start(args, process, filter).await?;
     if let Some(addr) = telemetry.metrics_addr() {
-        println!("metrics      {addr}");
+        say!("metrics      {addr}");
     }
     let result = Box::pin(carry_out(cli)).await;
     telemetry.stop().await;
@@ -136,9 +137,9 @@ async fn carry_out(cli: Cli) -> anyhow::Result<()> {
 async fn run_all(args: &SuiteArgs) -> anyhow::Result<()> {
     let stop = stop_signal()?;
     let suite = Suite::start(suite::configs(args)?).await?;
-    println!("identity     {}", suite.identity);
-    println!("chat         {}", suite.chat);
-    println!("attribution  {}", suite.attribution);
+    say!("identity     {}", suite.identity);
+    say!("chat         {}", suite.chat);
+    say!("attribution  {}", suite.attribution);
     if args.mode == Mode::Development
         && let Err(error) = first_start::greet(args, &suite).await
     {
@@ -153,7 +154,7 @@ async fn run_one(args: &SuiteArgs, name: ServiceName) -> anyhow::Result<()> {
     let mut config = args.service(name, args.secrets()?)?;
     let (listen, addr) = config.listen.bound()?;
     config.listen = listen;
-    println!("{:<12} {addr}", name.as_str());
+    say!("{:<12} {addr}", name.as_str());
     let server = tokio::select! {
         server = Box::pin(suite::build_patiently(name, config)) => server?,
         () = &mut stop => return Ok(()),

@@ -241,7 +241,7 @@ pub async fn migrate(args: &SuiteArgs) -> anyhow::Result<()> {
         Db::open(&url, migrations)
             .await
             .with_context(|| format!("{}'s database cannot be migrated", name.as_str()))?;
-        println!("{:<12} up to date", name.as_str());
+        crate::say!("{:<12} up to date", name.as_str());
     }
     Ok(())
 }

@@ -27,9 +27,9 @@ impl Report {
     /// When it is no number that JSON knows.
     pub(super) fn figure(&self, name: &str, value: f64, unit: &str) -> anyhow::Result<()> {
         if self.json {
-            println!("{}", serde_json::to_string(&Line { name, value, unit })?);
+            crate::say!("{}", serde_json::to_string(&Line { name, value, unit })?);
         } else {
-            println!("{name:<34} {value:>12.3} {unit}");
+            crate::say!("{name:<34} {value:>12.3} {unit}");
         }
         Ok(())
     }
@@ -51,9 +51,9 @@ impl Report {
     pub(super) fn fact(&self, name: &str, value: &str) -> anyhow::Result<()> {
         if self.json {
             let unit = "text";
-            println!("{}", serde_json::to_string(&Line { name, value, unit })?);
+            crate::say!("{}", serde_json::to_string(&Line { name, value, unit })?);
         } else {
-            println!("{name:<34} {value}");
+            crate::say!("{name:<34} {value}");
         }
         Ok(())
     }

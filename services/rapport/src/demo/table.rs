@@ -13,9 +13,16 @@ impl Printer {
     /// Returns a printer of a table, or of one JSON object a line.
     pub(super) fn new(json: bool) -> Self {
         if !json {
-            println!(
+            crate::say!(
                 "{:<15} {:<4} {:<8} {:<14} {:>8} {:>7} {:>6} {:>9}",
-                "preset", "case", "e-mail", "outcome", "visitor", "Member", "kept", "credited"
+                "preset",
+                "case",
+                "e-mail",
+                "outcome",
+                "visitor",
+                "Member",
+                "kept",
+                "credited"
             );
         }
         Self {
@@ -31,7 +38,7 @@ impl Printer {
         let right = *row == expected;
         self.wrong += usize::from(!right);
         if self.json {
-            println!("{}", serde_json::to_string(row)?);
+            crate::say!("{}", serde_json::to_string(row)?);
         } else {
             self.print_text(row);
         }
@@ -54,7 +61,7 @@ impl Printer {
             _ => "",
         };
         let yes = |answer: bool| if answer { "yes" } else { "no" };
-        println!(
+        crate::say!(
             "{:<15} {:<4} {:<8} {:<14} {:>8} {:>7} {:>6} {:>9}",
             preset,
             row.case,
@@ -75,7 +82,7 @@ impl Printer {
             self.wrong
         );
         if !self.json {
-            println!("Every row is as the product document says.");
+            crate::say!("Every row is as the product document says.");
         }
         Ok(())
     }

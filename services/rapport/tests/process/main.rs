@@ -293,6 +293,27 @@ async fn a_first_start_prints_three_calls_and_a_stop_is_clean() {
     assert!(again.terminate());
 }
 
+/// Who reads the addresses alone, as `rapport | head --lines 3` does, ends nothing when he goes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_who_goes_does_not_end_the_suite() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = rapport();
+    for service in ["identity", "chat", "attribution"] {
+        command.arg(format!("--{service}-addr")).arg("127.0.0.1:0");
+    }
+    command.arg("--data-dir").arg(folder.path());
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert_eq!(lines.take(3).map_while(Result::ok).count(), 3);
+    // The calls to paste are printed after that.
+    wait_until("the demo Brand is there", async || {
+        Ok(folder.path().join("demo-brand.json").exists().then_some(()))
+    })
+    .await
+    .unwrap();
+    assert!(terminate(&mut child));
+}
+
 /// Runs a printed call in a shell, as who pastes it.
 fn paste(call: &str) {
     let grpcurl = setting(GRPCURL);

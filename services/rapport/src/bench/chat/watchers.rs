@@ -166,7 +166,7 @@ pub(crate) async fn watch() -> anyhow::Result<()> {
     while count < watch.access_tokens.len() && begun.recv().await.is_some() {
         count += 1;
     }
-    println!("{count}");
+    crate::say!("{count}");
     spawn_blocking(|| std::io::stdin().lines().for_each(drop)).await?;
     let mut latencies = Latencies::default();
     while let Ok(delay) = delays.try_recv() {
@@ -177,7 +177,7 @@ pub(crate) async fn watch() -> anyhow::Result<()> {
         p50_ms: latencies.millis_at(0.5),
         p99_ms: latencies.millis_at(0.99),
     };
-    println!("{}", serde_json::to_string(&seen)?);
+    crate::say!("{}", serde_json::to_string(&seen)?);
     Ok(())
 }
 
