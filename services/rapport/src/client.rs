@@ -3,9 +3,16 @@
 mod conversation;
 pub mod shop;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 use chrono::{DateTime, Utc};
 use hmac::{Hmac, Mac};
 use kit::access::Bearer;
@@ -36,9 +43,15 @@ const POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// A channel that shows a credential with each call.
 pub type Authorized = InterceptedService<Channel, Bearer>;
 
-/// Connections to the three services.
+/// Connections to the three services, of which there may be several replicas: callers take turns among them.
 #[derive(Clone)]
 pub struct Channels {
+    replicas: Arc<[Replica]>,
+    turn: Arc<AtomicUsize>,
+}
+
+/// Connections to one replica of each service.
+struct Replica {
     identity: Channel,
     chat: Channel,
     attribution: Channel,
@@ -76,21 +89,43 @@ impl Channels {
         chat: SocketAddr,
         attribution: SocketAddr,
     ) -> anyhow::Result<Self> {
+        Self::to_replicas(&[[identity, chat, attribution]])
+    }
+
+    /// Returns connections to replicas: of each, the addresses of identity, chat and attribution.
+    ///
+    /// # Errors
+    ///
+    /// As [`Channels::new`]; where there is no replica.
+    pub fn to_replicas(addrs: &[[SocketAddr; 3]]) -> anyhow::Result<Self> {
+        ensure!(!addrs.is_empty(), "there is no replica to connect to");
+        let channel = |addr: SocketAddr| kit::server::channel(&format!("http://{addr}"));
+        let replicas = addrs.iter().map(|&[identity, chat, attribution]| {
+            Ok(Replica {
+                identity: channel(identity)?,
+                chat: channel(chat)?,
+                attribution: channel(attribution)?,
+            })
+        });
         Ok(Self {
-            identity: kit::server::channel(&format!("http://{identity}"))?,
-            chat: kit::server::channel(&format!("http://{chat}"))?,
-            attribution: kit::server::channel(&format!("http://{attribution}"))?,
+            replicas: replicas.collect::<anyhow::Result<_>>()?,
+            turn: Arc::default(),
         })
+    }
+
+    fn next(&self) -> &Replica {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        &self.replicas[turn % self.replicas.len()]
     }
 
     /// Returns the client of those who have no credential.
     pub fn anonymous(&self) -> SessionServiceClient<Channel> {
-        SessionServiceClient::new(self.identity.clone())
+        SessionServiceClient::new(self.next().identity.clone())
     }
 
     /// Returns the client that asks chat whether it serves.
     pub fn chat_health(&self) -> HealthClient<Channel> {
-        HealthClient::new(self.chat.clone())
+        HealthClient::new(self.next().chat.clone())
     }
 
     /// Returns the clients of the caller whose credential is `token`.
@@ -100,16 +135,17 @@ impl Channels {
     /// When no header can carry the token.
     pub fn caller(&self, token: &str) -> anyhow::Result<Caller> {
         let credential = Bearer::new(&token.into())?;
+        let replica = self.next();
         let with = |channel: &Channel| InterceptedService::new(channel.clone(), credential.clone());
         Ok(Caller {
-            brands: BrandServiceClient::new(with(&self.identity)),
-            sessions: SessionServiceClient::new(with(&self.identity)),
-            accounts: AccountServiceClient::new(with(&self.identity)),
-            links: LinkServiceClient::new(with(&self.identity)),
-            chat: ChatServiceClient::new(with(&self.chat)),
-            message_events: MessageEventServiceClient::new(with(&self.chat)),
-            orders: OrderServiceClient::new(with(&self.attribution)),
-            attributions: AttributionServiceClient::new(with(&self.attribution)),
+            brands: BrandServiceClient::new(with(&replica.identity)),
+            sessions: SessionServiceClient::new(with(&replica.identity)),
+            accounts: AccountServiceClient::new(with(&replica.identity)),
+            links: LinkServiceClient::new(with(&replica.identity)),
+            chat: ChatServiceClient::new(with(&replica.chat)),
+            message_events: MessageEventServiceClient::new(with(&replica.chat)),
+            orders: OrderServiceClient::new(with(&replica.attribution)),
+            attributions: AttributionServiceClient::new(with(&replica.attribution)),
         })
     }
 }
@@ -179,5 +215,43 @@ impl UserData<'_> {
             user_data_json,
             assertion_key_id: String::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use rapport_proto::identity::v1::GetKeySetRequest;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Accepts nobody, and tells that somebody came.
+    async fn replica() -> (SocketAddr, TcpListener) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        (listener.local_addr().unwrap(), listener)
+    }
+
+    #[tokio::test]
+    async fn callers_take_turns_among_replicas() {
+        let (one, first) = replica().await;
+        let (other, second) = replica().await;
+        let channels = Channels::to_replicas(&[[one; 3], [other; 3]]).unwrap();
+        let mut reached = BTreeSet::new();
+        for _ in 0..2 {
+            let mut caller = channels.anonymous();
+            let call = tokio::spawn(async move {
+                let _ = caller.get_key_set(GetKeySetRequest::default()).await;
+            });
+            let accepted = tokio::select! {
+                Ok(_) = first.accept() => one,
+                Ok(_) = second.accept() => other,
+            };
+            reached.insert(accepted);
+            call.abort();
+        }
+        assert_eq!(reached, BTreeSet::from([one, other]));
+        assert!(Channels::to_replicas(&[]).is_err());
     }
 }

@@ -4,6 +4,7 @@ mod story;
 mod table;
 
 use anyhow::Context;
+use clap::Args;
 use kit::{
     broker::Broker,
     config::{BrokerConfig, BrokerUrl, Secrets},
@@ -29,26 +30,44 @@ const PRESETS: [MergePolicyPreset; 5] = [
     MergePolicyPreset::AlwaysLinked,
 ];
 
+/// What the demo is played on.
+#[derive(Args)]
+pub struct DemoArgs {
+    /// Prints one JSON object a line instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// A PostgreSQL server to make the databases on, postgres://…/DATABASE [default: SQLite files].
+    #[arg(long)]
+    database_url: Option<DatabaseUrl>,
+    /// A NATS server for the events, which nothing else uses; the demo's streams stay there [default: gRPC].
+    #[arg(long)]
+    broker_url: Option<BrokerUrl>,
+    /// How many replicas of each service there are, among which callers take turns.
+    #[arg(
+        long,
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u8).range(1..=9),
+    )]
+    replicas: u8,
+}
+
 /// Plays every case under every preset and prints a row for each as it is known.
 ///
 /// The suite listens on free ports; its databases are files in a fresh folder, or databases of their
-/// own on the PostgreSQL server of `database_url`, and are removed at the end, also when `stop` comes
-/// first. With `broker_url` events go through that broker, which nobody else may use.
+/// own on a PostgreSQL server, and are removed at the end, also when `stop` comes first.
 ///
 /// # Errors
 ///
 /// When a call is refused, when it is stopped, or when a row is not what the document says.
-pub async fn run(
-    json: bool,
-    database_url: Option<&DatabaseUrl>,
-    broker_url: Option<&BrokerUrl>,
-    stop: impl Future<Output = ()>,
-) -> anyhow::Result<()> {
-    let broker = match broker_url {
+pub async fn run(args: &DemoArgs, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+    let broker = match &args.broker_url {
         None => None,
         Some(url) => Some(unused_broker(url).await?),
     };
-    let databases = match database_url {
+    let databases = match &args.database_url {
+        None if args.replicas > 1 => {
+            anyhow::bail!("replicas share a PostgreSQL server: name one by --database-url")
+        }
         None => Databases::in_folder("demo")?,
         Some(DatabaseUrl::Postgres(server)) => {
             Databases::on_server(server.clone(), "demo", databases::SUITE).await?
@@ -58,7 +77,7 @@ pub async fn run(
         }
     };
     let played = tokio::select! {
-        played = play_on(&databases, broker, json) => played,
+        played = play_on(&databases, broker, args) => played,
         () = stop => Err(anyhow::anyhow!("the demo was stopped")),
     };
     databases.remove().await?;
@@ -86,25 +105,33 @@ async fn unused_broker(url: &BrokerUrl) -> anyhow::Result<BrokerConfig> {
 async fn play_on(
     databases: &Databases,
     broker: Option<BrokerConfig>,
-    json: bool,
+    args: &DemoArgs,
 ) -> anyhow::Result<()> {
     let secrets = Secrets::random();
     let operator_token = secrets
         .operator_token
         .clone()
         .context("random secrets have an operator")?;
-    let mut config = databases.suite_config(&secrets, &LimitConfig::default());
-    for service in [
-        &mut config.identity,
-        &mut config.chat,
-        &mut config.attribution,
-    ] {
-        service.broker.clone_from(&broker);
+    let mut suites = Vec::new();
+    for _ in 0..args.replicas {
+        let mut config = databases.suite_config(&secrets, &LimitConfig::default());
+        for service in [
+            &mut config.identity,
+            &mut config.chat,
+            &mut config.attribution,
+        ] {
+            service.broker.clone_from(&broker);
+        }
+        suites.push(Suite::start(config).await?);
     }
-    let suite = Suite::start(config).await?;
-    let channels = Channels::new(suite.identity, suite.chat, suite.attribution)?;
-    let played = Box::pin(play(&channels, operator_token.expose_secret(), json)).await;
-    suite.stop().await?;
+    let addrs = suites
+        .iter()
+        .map(|suite| [suite.identity, suite.chat, suite.attribution]);
+    let channels = Channels::to_replicas(&addrs.collect::<Vec<_>>())?;
+    let played = Box::pin(play(&channels, operator_token.expose_secret(), args.json)).await;
+    for suite in suites {
+        suite.stop().await?;
+    }
     played
 }
 

@@ -3,15 +3,14 @@
 use std::{pin::pin, process::ExitCode};
 
 use anyhow::Context;
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use kit::{
-    config::{BrokerUrl, ConfigError, Mode, ServiceName, SuiteArgs},
-    db::DatabaseUrl,
+    config::{ConfigError, Mode, ServiceName, SuiteArgs},
     telemetry::Telemetry,
 };
 use rapport::{
     bench::{self, Benchmark},
-    demo,
+    demo::{self, DemoArgs},
     events::{self, EventsCommand},
     first_start,
     import_orders::{self, ImportArgs},
@@ -58,19 +57,6 @@ enum Command {
     /// Measures the suite on this machine, beside what its PostgreSQL can do. Only a release build counts.
     #[command(subcommand)]
     Bench(Benchmark),
-}
-
-#[derive(Args)]
-struct DemoArgs {
-    /// Prints one JSON object a line instead of a table.
-    #[arg(long)]
-    json: bool,
-    /// A PostgreSQL server to make the databases on, postgres://…/DATABASE [default: SQLite files].
-    #[arg(long)]
-    database_url: Option<DatabaseUrl>,
-    /// A NATS server for the events, which nothing else uses; the demo's streams stay there [default: gRPC].
-    #[arg(long)]
-    broker_url: Option<BrokerUrl>,
 }
 
 #[tokio::main]
@@ -121,15 +107,7 @@ async fn carry_out(cli: Cli) -> anyhow::Result<()> {
             Box::pin(import_orders::run(&cli.suite, &import)).await
         }
         Some(Command::Events(command)) => Box::pin(events::run(&cli.suite, &command)).await,
-        Some(Command::Demo(demo)) => {
-            Box::pin(demo::run(
-                demo.json,
-                demo.database_url.as_ref(),
-                demo.broker_url.as_ref(),
-                stop_signal()?,
-            ))
-            .await
-        }
+        Some(Command::Demo(demo)) => Box::pin(demo::run(&demo, stop_signal()?)).await,
         Some(Command::Bench(benchmark)) => Box::pin(bench::run(&benchmark, stop_signal()?)).await,
     }
 }

@@ -201,7 +201,7 @@ fn the_demo_plays_every_case_on_postgresql() {
 }
 
 #[tokio::test]
-async fn the_demo_plays_every_case_on_postgresql_and_nats() {
+async fn the_demo_plays_every_case_with_two_replicas_on_postgresql_and_nats() {
     let nats = TestNats::start().await;
     let url = setting(POSTGRES_URL);
     let mut demo = rapport();
@@ -212,6 +212,8 @@ async fn the_demo_plays_every_case_on_postgresql_and_nats() {
         &url,
         "--broker-url",
         nats.url(),
+        "--replicas",
+        "2",
     ]);
     check_demo(&demo.output().unwrap());
     let again = demo.output().unwrap();
