@@ -15,6 +15,7 @@ mod list_chatrooms;
 mod list_messages;
 mod list_person_messages;
 mod mark_read;
+mod memory;
 mod open_direct;
 mod phygital;
 mod rate;

@@ -41,6 +41,8 @@ pub struct Chatroom {
     pub member_archived: bool,
     /// Whether the visitor's side has blocked the Member in it.
     pub visitor_blocked: bool,
+    /// Whether the visitor's account is erased; then nobody writes into it any more (SPEC 55).
+    pub visitor_erased: bool,
 }
 
 /// How far one side of a chatroom has read (SPEC 30).
@@ -195,6 +197,7 @@ impl Chatroom {
             visitor_archived: false,
             member_archived: false,
             visitor_blocked: false,
+            visitor_erased: false,
         }
     }
 

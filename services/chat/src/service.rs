@@ -181,21 +181,11 @@ async fn apply(
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
     learn(connection, &batch.events, now).await?;
-    keep_revocations(connection, &batch.events).await?;
-    for (event, account) in erased(&batch.events) {
-        let corrupt = |_| StoreError::Corrupt {
-            what: "AccountErased",
-        };
-        let brand_id = event.brand_id.parse().map_err(corrupt)?;
-        let account_id = account.account_id.parse().map_err(corrupt)?;
-        let erasure_id = account.erasure_id.parse().map_err(corrupt)?;
-        erase_person::begin_account(connection, &brand_id, account_id, erasure_id, now).await?;
-    }
-    Ok(())
+    keep_revocations(connection, &batch.events).await
 }
 
-/// Keeps who is who, and logs what that changes for those who watch their chatrooms; what an erasure
-/// changes is logged with its mark.
+/// Keeps who is who and marks who is erased, and logs what that changes for those who watch their
+/// chatrooms.
 pub(crate) async fn learn(
     connection: &mut Connection,
     events: &[Event],
@@ -228,6 +218,12 @@ pub(crate) async fn learn(
         }
     }
     directory::apply(connection, events).await?;
+    for (event, account) in erased(events) {
+        let brand_id = event.brand_id.parse().map_err(corrupt)?;
+        let account_id = account.account_id.parse().map_err(corrupt)?;
+        let erasure_id = account.erasure_id.parse().map_err(corrupt)?;
+        erase_person::begin_account(connection, &brand_id, account_id, erasure_id, now).await?;
+    }
     chatroom_changes::append(connection, &changes).await
 }
 

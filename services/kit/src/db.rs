@@ -175,6 +175,10 @@ impl DerefMut for ReadConnection {
 /// The body of a transaction: a function of a connection and an owned input.
 pub type TxBody<I, T, E> = for<'a> fn(&'a mut Connection, &'a I) -> BoxFuture<'a, Result<T, E>>;
 
+/// One statement that is a transaction by itself.
+pub type Statement<I, T> =
+    for<'a> fn(&'a mut AsyncPgConnection, &'a I) -> BoxFuture<'a, Result<T, StoreError>>;
+
 /// How far a transaction is kept from the others on PostgreSQL; SQLite has one writer at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Isolation {
@@ -298,10 +302,42 @@ impl Db {
         };
         TRANSACTION_DURATION.record(begin.elapsed(), [self.service, name]);
         if result.is_ok() {
-            self.own_commits.send_replace(());
-            self.wake_readers();
+            self.committed();
         }
         result
+    }
+
+    /// Runs one statement as a transaction of its own, in the one round trip that takes; `None` on
+    /// SQLite, where a round trip costs nothing.
+    ///
+    /// It is planned once per connection, whatever its values, and so that it looks up rows by index
+    /// alone. A conflict is not retried.
+    ///
+    /// # Errors
+    ///
+    /// What `statement` returns; [`StoreError::Unavailable`] without a connection, or when it was lost:
+    /// then nobody knows whether the statement was carried out.
+    pub async fn run_statement<I, T>(
+        &self,
+        name: &'static str,
+        input: &I,
+        statement: Statement<I, T>,
+    ) -> Option<Result<T, StoreError>> {
+        let Engine::Postgres(postgres) = &self.engine else {
+            return None;
+        };
+        let begin = Instant::now();
+        let result = postgres.run_statement(name, input, statement).await;
+        TRANSACTION_DURATION.record(begin.elapsed(), [self.service, name]);
+        if result.is_ok() {
+            self.committed();
+        }
+        Some(result)
+    }
+
+    fn committed(&self) {
+        self.own_commits.send_replace(());
+        self.wake_readers();
     }
 
     /// Moves all that was written into the database file and empties the log beside it, so that what
@@ -318,6 +354,11 @@ impl Db {
             Engine::Postgres(_) => Ok(()),
             Engine::Sqlite(sqlite) => sqlite.empty_log().await,
         }
+    }
+
+    /// Returns whether each query costs a round trip, and other processes write at the same time.
+    pub fn is_postgres(&self) -> bool {
+        matches!(self.engine, Engine::Postgres(_))
     }
 
     /// Returns whose database it is, as metrics call it.

@@ -127,11 +127,16 @@ pub enum Start {
 }
 
 /// What the log keeps of an event beside its place.
-struct NewRow {
-    event_id: EventId,
-    brand_id: BrandId,
-    create_time: DateTime<Utc>,
-    event: Vec<u8>,
+#[derive(Clone, Debug)]
+pub struct NewRow {
+    /// The event's id.
+    pub event_id: EventId,
+    /// Its Brand.
+    pub brand_id: BrandId,
+    /// Its time.
+    pub create_time: DateTime<Utc>,
+    /// All of it, encoded.
+    pub event: Vec<u8>,
 }
 
 #[derive(Queryable, QueryableByName)]
@@ -204,7 +209,12 @@ pub fn insertion(events: &[Event]) -> Result<PgText<'static>, StoreError> {
     .bind::<Array<Binary>, _>(encoded))
 }
 
-fn new_rows(events: &[Event]) -> Result<Vec<NewRow>, StoreError> {
+/// Returns the rows of events, for a caller whose statement writes them along with rows of his own.
+///
+/// # Errors
+///
+/// As [`append`].
+pub fn new_rows(events: &[Event]) -> Result<Vec<NewRow>, StoreError> {
     let present = telemetry::trace_parent();
     let rows = events.iter().map(|event| new_row(event, &present));
     let rows: Option<Vec<NewRow>> = rows.collect();

@@ -20,7 +20,7 @@
 //! A participant of whom no event has arrived yet is neither erased nor deactivated.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, btree_map::Entry},
     sync::Arc,
 };
 
@@ -39,7 +39,7 @@ use crate::{
     error::ChatError,
     events,
     model::{Body, Chatroom, Image, Message},
-    store::appending::{self, Batch, Facts, Key, Question},
+    store::appending::{self, Batch, Facts, Key, Moved, Question},
 };
 
 /// A message as its sender wants it.
@@ -66,8 +66,11 @@ pub(super) enum Appended {
     Behind,
 }
 
+/// An answer for each draft, and the chatrooms that moved.
+pub(super) type Written = (Vec<Result<Appended, ChatError>>, BTreeMap<Key, Moved>);
+
 impl Draft {
-    fn key(&self) -> Key {
+    pub(super) fn key(&self) -> Key {
         (self.caller.brand_id.clone(), self.command.chatroom_id)
     }
 
@@ -102,7 +105,7 @@ impl Draft {
     }
 }
 
-/// Decides and writes drafts, and answers each, in their order.
+/// Decides and writes drafts, and answers each, in their order; returns also the chatrooms that moved.
 ///
 /// # Errors
 ///
@@ -110,15 +113,14 @@ impl Draft {
 pub(super) async fn append(
     connection: &mut Connection,
     drafts: &[Arc<Draft>],
-) -> Result<Vec<Result<Appended, ChatError>>, ChatError> {
+) -> Result<Written, ChatError> {
     let questions: Vec<Question> = drafts.iter().map(|draft| draft.question()).collect();
     let (rooms, facts) = appending::lock(connection, &questions).await?;
     let links = links_between(connection, drafts, &rooms).await?;
     let mut desk = Desk {
         rooms,
         links,
-        sent: HashMap::new(),
-        batch: Batch::default(),
+        ..Desk::default()
     };
     let answers = drafts
         .iter()
@@ -128,7 +130,7 @@ pub(super) async fn append(
     if !desk.batch.messages.is_empty() {
         appending::write(connection, &desk.batch).await?;
     }
-    Ok(answers)
+    Ok((answers, desk.batch.chatrooms))
 }
 
 /// Returns the links that decide whether a person sees another account's chatroom; most batches are
@@ -157,7 +159,8 @@ async fn links_between(
 }
 
 /// Where drafts are decided one after the other.
-struct Desk {
+#[derive(Default)]
+pub(super) struct Desk {
     /// The chatrooms as they stand after the drafts so far.
     rooms: BTreeMap<Key, Chatroom>,
     links: BTreeMap<BrandId, Links>,
@@ -167,7 +170,19 @@ struct Desk {
 }
 
 impl Desk {
-    fn take(&mut self, draft: &Draft, facts: Facts) -> Result<Appended, ChatError> {
+    /// Takes a chatroom to be as it is said to be, unless it is known already.
+    pub(super) fn know(&mut self, key: &Key, chatroom: &Chatroom) {
+        if !self.rooms.contains_key(key) {
+            self.rooms.insert(key.clone(), chatroom.clone());
+        }
+    }
+
+    /// Decides the next draft.
+    ///
+    /// # Errors
+    ///
+    /// Its refusal.
+    pub(super) fn take(&mut self, draft: &Draft, facts: Facts) -> Result<Appended, ChatError> {
         if !draft.is_met_by(&facts) {
             return Ok(Appended::Behind);
         }
@@ -189,20 +204,29 @@ impl Desk {
         if message.kind == MessageKind::Image && facts.image.is_none() {
             return Err(ChatError::ImageNotFound);
         }
-        let chatroom = chatroom.clone().after(&message);
+        let before = chatroom.clone();
+        let after = before.clone().after(&message);
         self.batch.events.push(Event {
             trace_parent: draft.trace_parent.clone(),
-            ..events::message_sent(draft.event_id, brand_id, &chatroom, &message)
+            ..events::message_sent(draft.event_id, brand_id, &after, &message)
         });
         self.batch
             .messages
             .push((brand_id.clone(), message.clone()));
-        self.batch
-            .chatrooms
-            .insert(place.0.clone(), chatroom.clone());
-        self.rooms.insert(place.0.clone(), chatroom);
+        self.rooms.insert(place.0.clone(), after.clone());
+        match self.batch.chatrooms.entry(place.0.clone()) {
+            Entry::Occupied(mut moved) => moved.get_mut().after = after,
+            Entry::Vacant(moved) => {
+                moved.insert(Moved { before, after });
+            }
+        }
         self.sent.insert(place, message.clone());
         Ok(Appended::Message(message))
+    }
+
+    /// Returns what the drafts that were not refused change.
+    pub(super) fn into_batch(self) -> Batch {
+        self.batch
     }
 }
 
@@ -239,7 +263,7 @@ pub(super) fn refuse_unwritable(
         member_id,
         ..
     } = *chatroom;
-    if facts.is_visitor_erased {
+    if chatroom.visitor_erased {
         return Err(ChatError::AccountErased { account_id });
     }
     if facts.is_member_deactivated {

@@ -4,11 +4,16 @@
 //! which they came. Who comes alone waits for nobody. A call whose sender goes away is carried out
 //! all the same; each is answered after the commit that holds its message.
 //!
+//! On PostgreSQL a batch is first decided from memory and written by one statement. What memory does not
+//! know, or was wrong about, is decided under the locks of its chatrooms; so is all of it when that
+//! statement fails, since nobody knows whether it was carried out: what was is then found by its message
+//! ids (SPEC 29).
+//!
 //! Where a batch cannot be written it is halved until the one call that is at fault stands alone.
-//! Where the database was lost the batch is written once more, since nobody knows whether it had
-//! been committed: what had been is then found by its message ids (SPEC 29).
+//! Where the database was lost the batch is written once more, for the same reason.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     hash::{BuildHasher, RandomState},
     iter,
     ops::Range,
@@ -25,8 +30,14 @@ use tokio::sync::{
     oneshot,
 };
 
-use super::append::{self, Appended, Draft};
-use crate::error::ChatError;
+use super::{
+    append::{self, Appended, Draft, Written},
+    memory::{Decided, Memory},
+};
+use crate::{
+    error::ChatError,
+    store::appending::{self, Key, Moved},
+};
 
 /// How many batches may be under way at once. A chatroom's calls all take the same lane, so they
 /// keep their order, and two lanes of a process never wait for each other.
@@ -98,6 +109,7 @@ fn lost() -> StoreError {
 
 async fn write_batches(db: Db, mut calls: mpsc::Receiver<Call>) {
     let mut taken = Vec::with_capacity(BATCH_LENGTH);
+    let mut memory = db.is_postgres().then(Memory::default);
     while calls.recv_many(&mut taken, BATCH_LENGTH).await > 0 {
         gather(&mut calls, &mut taken).await;
         let (drafts, senders): (Vec<Arc<Draft>>, Vec<_>) = taken
@@ -106,7 +118,7 @@ async fn write_batches(db: Db, mut calls: mpsc::Receiver<Call>) {
             .unzip();
         let causes = drafts.iter().map(|draft| &*draft.trace_parent);
         let causes = Causes::of(causes.map(|trace_parent| ("append message", trace_parent)));
-        let answers = causes.run(write(&db, drafts.into())).await;
+        let answers = causes.run(write(&db, memory.as_mut(), &drafts)).await;
         for (sender, answer) in senders.into_iter().zip(answers) {
             // He may have gone away; his message is written all the same.
             let _ = sender.send(answer);
@@ -130,17 +142,85 @@ async fn gather(calls: &mut mpsc::Receiver<Call>, taken: &mut Vec<Call>) {
 }
 
 /// Writes a batch and returns the answers in its order.
-pub(super) async fn write(db: &Db, drafts: Arc<[Arc<Draft>]>) -> Vec<Answer> {
+pub(super) async fn write(
+    db: &Db,
+    memory: Option<&mut Memory>,
+    drafts: &[Arc<Draft>],
+) -> Vec<Answer> {
+    let Some(memory) = memory else {
+        return write_locked(db, drafts.into()).await.0;
+    };
+    let written = write_from_memory(db, memory, drafts).await;
+    let left = drafts.iter().zip(&written);
+    let left: Arc<[Arc<Draft>]> = left
+        .filter(|(_, answer)| answer.is_none())
+        .map(|(draft, _)| Arc::clone(draft))
+        .collect();
+    let (answers, moved) = write_locked(db, Arc::clone(&left)).await;
+    let known = left.iter().zip(&answers);
+    let known = known.filter(|(_, answer)| matches!(answer, Ok(Appended::Message(_))));
+    memory.learn(moved, known.map(|(draft, _)| &**draft));
+    let mut answers = answers.into_iter();
+    written
+        .into_iter()
+        .filter_map(|answer| answer.map(Ok).or_else(|| answers.next()))
+        .collect()
+}
+
+/// Writes what memory knows enough about, and returns the answers to that.
+async fn write_from_memory(
+    db: &Db,
+    memory: &mut Memory,
+    drafts: &[Arc<Draft>],
+) -> Vec<Option<Appended>> {
+    let Decided { mut answers, batch } = memory.decide(drafts);
+    if batch.messages.is_empty() {
+        return vec![None; drafts.len()];
+    }
+    let written = match appending::write_unmoved(db, &batch).await {
+        Some(Ok(keys)) => keys,
+        Some(Err(error)) => {
+            let error = &error as &dyn std::error::Error;
+            tracing::debug!(error, "not written from memory, trying under locks");
+            BTreeSet::new()
+        }
+        None => BTreeSet::new(),
+    };
+    for (answer, draft) in answers.iter_mut().zip(drafts) {
+        if !written.contains(&draft.key()) {
+            *answer = None;
+        }
+    }
+    let (moved, unmoved): (BTreeMap<_, _>, BTreeMap<_, _>) = batch
+        .chatrooms
+        .into_iter()
+        .partition(|(key, _)| written.contains(key));
+    for key in unmoved.keys() {
+        memory.distrust(key);
+    }
+    memory.learn(moved, iter::empty());
+    answers
+}
+
+/// Writes a batch under the locks of its chatrooms; returns the answers in its order and the chatrooms
+/// that moved.
+async fn write_locked(db: &Db, drafts: Arc<[Arc<Draft>]>) -> (Vec<Answer>, BTreeMap<Key, Moved>) {
     let mut answers = Vec::with_capacity(drafts.len());
+    let mut moved = BTreeMap::new();
     // What is left to write, the next at the end.
-    let mut ranges: Vec<Range<usize>> = iter::once(0..drafts.len()).collect();
+    let mut ranges: Vec<Range<usize>> = iter::once(0..drafts.len())
+        .filter(|range| !range.is_empty())
+        .collect();
     while let Some(range) = ranges.pop() {
         let mut written = write_range(db, &drafts, &range).await;
         if written.as_ref().is_err_and(is_lost) {
             written = write_range(db, &drafts, &range).await;
         }
         match written {
-            Ok(more) => answers.extend(more),
+            Ok((more, some)) => {
+                answers.extend(more);
+                moved.extend(some);
+            }
             Err(error) if is_lost(&error) => {
                 // One answer tells the log why.
                 answers.push(Err(error));
@@ -154,14 +234,14 @@ pub(super) async fn write(db: &Db, drafts: Arc<[Arc<Draft>]>) -> Vec<Answer> {
             }
         }
     }
-    answers
+    (answers, moved)
 }
 
 async fn write_range(
     db: &Db,
     drafts: &Arc<[Arc<Draft>]>,
     range: &Range<usize>,
-) -> Result<Vec<Answer>, ChatError> {
+) -> Result<Written, ChatError> {
     let input = (Arc::clone(drafts), range.clone());
     db.run_locked_tx("append_messages", input, |connection, (drafts, range)| {
         Box::pin(append::append(connection, &drafts[range.clone()]))

@@ -4,8 +4,8 @@
 //! marks the accounts as erased, and from then on nobody writes into their chatrooms; only then is
 //! cleared what was written before, in small transactions:
 //!
-//! 1. A message is written under the lock of its chatroom, by one who looks for the mark after he has
-//!    the lock. So he sees the mark, or has written before the chatroom was first locked here.
+//! 1. The mark stands in the chatroom's row, which whoever writes a message looks at once he has its
+//!    lock. So he sees the mark, or has written before it was made.
 //! 2. Each step locks a chatroom, clears some messages, of both sides, and counts them.
 //! 3. The chatroom's images follow: their files, then their rows.
 //! 4. When a look at every chatroom has found nothing more, the account is complete.
@@ -252,6 +252,7 @@ pub(crate) async fn begin_account(
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
     accounts::mark_erased(connection, brand_id, account_id, now).await?;
+    chatrooms::update_visitor_erased(connection, brand_id, account_id).await?;
     account_erasures::insert(connection, brand_id, account_id, erasure_id, now).await?;
     let change = Change::of_person(brand_id, account_id, now);
     chatroom_changes::append(connection, &[change]).await

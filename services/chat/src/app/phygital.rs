@@ -265,7 +265,7 @@ async fn write_first(
         // That of the transaction, which this call has alone.
         trace_parent: String::new(),
     };
-    let answers = append::append(connection, &[Arc::new(draft)]).await?;
+    let (answers, _) = append::append(connection, &[Arc::new(draft)]).await?;
     for answer in answers {
         match answer? {
             Appended::Message(_) => {}

@@ -13,6 +13,7 @@ mod phygital;
 mod racing;
 mod rating;
 mod reading;
+mod remembering;
 mod sending;
 mod storm;
 mod timeline;

@@ -2,10 +2,12 @@
 //!
 //! It reaches over several tables, kit's directory of identity among them, because a round trip is
 //! what a message costs most: on PostgreSQL a batch of any size takes two before `COMMIT`, in each
-//! of which the statements travel together. SQLite answers in microseconds and takes the statements
-//! that the rest of the store has.
+//! of which the statements travel together, and one alone where its chatrooms are remembered.
+//! SQLite answers in microseconds and takes the statements that the rest of the store has.
 //!
 //! It decides nothing: what the facts mean is said in `app::append`.
+
+mod unmoved;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,9 +29,10 @@ use kit::{
     event_log,
 };
 use prost::Message as _;
-use rapport_proto::event::v1::{AccountState, Event, MemberState};
+use rapport_proto::event::v1::{Event, MemberState};
 use uuid::Uuid;
 
+pub(crate) use self::unmoved::write_unmoved;
 use super::{
     chatroom_changes::{self, Change},
     chatrooms, images, member_blocks, messages, to_column,
@@ -71,8 +74,6 @@ pub(crate) struct Facts {
     pub sent: Option<Message>,
     /// The image that it shows, if that was uploaded into its chatroom.
     pub image: Option<Image>,
-    /// Whether the chatroom's visitor is erased.
-    pub is_visitor_erased: bool,
     /// Whether the chatroom's Member is deactivated.
     pub is_member_deactivated: bool,
     /// What the chatroom's Member has said about blocking the person.
@@ -92,10 +93,19 @@ pub(crate) type Known = (BTreeMap<Key, Chatroom>, Vec<Facts>);
 pub(crate) struct Batch {
     /// The new messages.
     pub messages: Vec<(BrandId, Message)>,
-    /// The chatrooms with them.
-    pub chatrooms: BTreeMap<Key, Chatroom>,
+    /// Their chatrooms.
+    pub chatrooms: BTreeMap<Key, Moved>,
     /// An event for each message.
     pub events: Vec<Event>,
+}
+
+/// A chatroom into which a batch writes.
+#[derive(Clone, Debug)]
+pub(crate) struct Moved {
+    /// As it was.
+    pub before: Chatroom,
+    /// As it is with the new messages.
+    pub after: Chatroom,
 }
 
 /// Locks the chatrooms, each transaction in the same order, so that two never wait for each other,
@@ -177,9 +187,6 @@ async fn facts_of_one(
     if let Some(room) = room {
         let id = question.message_id;
         facts.sent = messages::find(connection, brand_id, *chatroom_id, id).await?;
-        let account = accounts::find(connection, brand_id, room.account_id).await?;
-        facts.is_visitor_erased =
-            account.is_some_and(|account| account.state == AccountState::Erased);
         let active = members::find_active(connection, brand_id, room.member_id).await?;
         facts.is_member_deactivated = active == Some(false);
     }
@@ -199,14 +206,13 @@ type LockedColumns = (DbText, chatrooms::Columns);
 #[derive(Queryable)]
 struct FactsRow {
     sent: Option<messages::Row>,
-    is_visitor_erased: bool,
     is_member_deactivated: bool,
     may_be_blocked: bool,
     is_account_known: bool,
     link_revision: i64,
 }
 
-type FactsColumns = (messages::OptionalColumns, Bool, Bool, Bool, Bool, BigInt);
+type FactsColumns = (messages::OptionalColumns, Bool, Bool, Bool, BigInt);
 
 impl TryFrom<FactsRow> for Facts {
     type Error = StoreError;
@@ -215,7 +221,6 @@ impl TryFrom<FactsRow> for Facts {
         Ok(Self {
             sent: row.sent.map(Message::try_from).transpose()?,
             image: None,
-            is_visitor_erased: row.is_visitor_erased,
             is_member_deactivated: row.is_member_deactivated,
             blocks: Vec::new(),
             is_account_known: row.is_account_known,
@@ -272,7 +277,7 @@ fn locking(keys: &BTreeSet<&Key>) -> PgText<'static, LockedColumns> {
          c.last_sequence, c.last_message_time, c.visitor_first_time, c.member_first_time, \
          c.visitor_read_sequence, c.visitor_unread_count, \
          c.member_read_sequence, c.member_unread_count, c.visitor_archived, c.member_archived, \
-         c.visitor_blocked \
+         c.visitor_blocked, c.visitor_erased \
          FROM unnest(?, ?) AS k (brand_id, chatroom_id) \
          JOIN chatroom c ON c.brand_id = k.brand_id AND c.chatroom_id = k.chatroom_id \
          ORDER BY c.brand_id, c.chatroom_id FOR UPDATE OF c",
@@ -298,7 +303,7 @@ fn asking(questions: &[Question]) -> PgText<'static, FactsColumns> {
     PgText::new(
         "SELECT m.chatroom_id, m.sequence, m.message_id, m.message_time, m.side, m.author_id, \
          m.kind, m.origin, m.content, m.erase_time, \
-         coalesce(v.state = ?, false), coalesce(a.state = ?, false), \
+         coalesce(a.state = ?, false), \
          EXISTS (SELECT FROM member_block b \
          WHERE b.brand_id = c.brand_id AND b.member_id = c.member_id), \
          n.account_id IS NOT NULL, coalesce(p.link_revision, 0) \
@@ -308,13 +313,11 @@ fn asking(questions: &[Question]) -> PgText<'static, FactsColumns> {
          AND e.chatroom_id = q.chatroom_id AND e.message_id >= q.message_id \
          ORDER BY e.message_id LIMIT 1) m ON m.message_id = q.message_id \
          LEFT JOIN chatroom c ON c.brand_id = q.brand_id AND c.chatroom_id = q.chatroom_id \
-         LEFT JOIN account v ON v.brand_id = c.brand_id AND v.account_id = c.account_id \
          LEFT JOIN member a ON a.brand_id = c.brand_id AND a.member_id = c.member_id \
          LEFT JOIN account n ON n.brand_id = q.brand_id AND n.account_id = q.needed_id \
          LEFT JOIN person p ON p.brand_id = q.brand_id AND p.client_account_id = q.needed_id \
          ORDER BY q.number",
     )
-    .bind::<DbText, _>(Sql(AccountState::Erased.as_str_name()))
     .bind::<DbText, _>(Sql(MemberState::Deactivated.as_str_name()))
     .bind::<Array<DbText>, _>(brand_ids)
     .bind::<Array<DbUuid>, _>(chatroom_ids)
@@ -328,7 +331,7 @@ impl Batch {
         let change = |(brand_id, message): &(BrandId, Message)| {
             let key = (brand_id.clone(), message.chatroom_id);
             let (sequence, time) = (message.place.sequence, message.place.message_time);
-            let chatroom = self.chatrooms.get(&key)?;
+            let chatroom = &self.chatrooms.get(&key)?.after;
             Some(Change::of_message(brand_id, chatroom, sequence, time))
         };
         self.messages.iter().filter_map(change).collect()
@@ -355,8 +358,8 @@ pub(crate) async fn write(connection: &mut Connection, batch: &Batch) -> Result<
             for (brand_id, message) in &batch.messages {
                 messages::insert(connection, brand_id, message).await?;
             }
-            for ((brand_id, _), chatroom) in &batch.chatrooms {
-                chatrooms::update_last(connection, brand_id, chatroom).await?;
+            for ((brand_id, _), moved) in &batch.chatrooms {
+                chatrooms::update_last(connection, brand_id, &moved.after).await?;
             }
             event_log::append(connection, &batch.events).await?;
             chatroom_changes::append(connection, &batch.changes()).await?;
@@ -434,9 +437,10 @@ fn insertion(batch: &Batch) -> PgText<'static> {
     .bind::<Array<Nullable<Binary>>, _>(new.contents)
     .bind::<Array<Nullable<DbTime>>, _>(new.erase_times);
     let moved = &batch.chatrooms;
-    let each = |value: fn(&Chatroom) -> i64| moved.values().map(value).collect::<Vec<i64>>();
+    let rooms = || moved.values().map(|moved| &moved.after);
+    let each = |value: fn(&Chatroom) -> i64| rooms().map(value).collect::<Vec<i64>>();
     let time = |value: fn(&Chatroom) -> Option<DateTime<Utc>>| {
-        let times = moved.values().map(|room| value(room).map(Sql));
+        let times = rooms().map(|room| value(room).map(Sql));
         times.collect::<Vec<Option<Sql<DateTime<Utc>>>>>()
     };
     let brand_ids: Vec<_> = moved.keys().map(|key| Sql(key.0.clone())).collect();

@@ -69,6 +69,7 @@ pub(super) struct Row {
     visitor_archived: bool,
     member_archived: bool,
     visitor_blocked: bool,
+    visitor_erased: bool,
 }
 
 /// The SQL types of a [`Row`].
@@ -97,6 +98,7 @@ impl TryFrom<Row> for Chatroom {
             visitor_archived: row.visitor_archived,
             member_archived: row.member_archived,
             visitor_blocked: row.visitor_blocked,
+            visitor_erased: row.visitor_erased,
         })
     }
 }
@@ -398,5 +400,24 @@ pub(crate) async fn update_visitor_blocked(
     .set(chatroom::visitor_blocked.eq(blocked))
     .execute(c)
     .await)?;
+    Ok(())
+}
+
+/// Says of the chatrooms of an account that it is erased.
+///
+/// # Errors
+///
+/// What the database fails with.
+pub(crate) async fn update_visitor_erased(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    account_id: AccountId,
+) -> Result<(), StoreError> {
+    query!(connection, |c| diesel::update(chatroom::table)
+        .filter(chatroom::brand_id.eq(Sql(brand_id)))
+        .filter(chatroom::account_id.eq(Sql(account_id)))
+        .set(chatroom::visitor_erased.eq(true))
+        .execute(c)
+        .await)?;
     Ok(())
 }

@@ -24,6 +24,7 @@ diesel::table! {
         visitor_archived -> Bool,
         member_archived -> Bool,
         visitor_blocked -> Bool,
+        visitor_erased -> Bool,
     }
 }
 

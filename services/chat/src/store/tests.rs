@@ -16,7 +16,7 @@ use rapport_proto::chat::v1::MessageContent;
 use uuid::Uuid;
 
 use super::{
-    appending::{self, Batch},
+    appending::{self, Batch, Moved},
     chatrooms as rooms,
 };
 use crate::{
@@ -81,9 +81,13 @@ async fn run(
             events::chatroom_opened(new_id(), brand_id, "", new)
         }
         Write::Append(after, new) => {
+            let moved = Moved {
+                before: after.clone(),
+                after: after.clone(),
+            };
             let batch = Batch {
                 messages: vec![(brand_id.clone(), new.clone())],
-                chatrooms: BTreeMap::from([((brand_id.clone(), after.id), after.clone())]),
+                chatrooms: BTreeMap::from([((brand_id.clone(), after.id), moved)]),
                 events: vec![events::message_sent(new_id(), brand_id, after, new)],
             };
             return appending::write(connection, &batch).await;

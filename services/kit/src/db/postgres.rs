@@ -25,13 +25,15 @@ use rand::RngExt;
 use tracing::Instrument;
 
 use super::{
-    Connection, Isolation, StoreError, TxBody, body,
+    Connection, Isolation, Statement, StoreError, TxBody, body,
     error::{TxError, is_conflict},
     pool,
 };
 use crate::{event_log::POSTGRES_INCARNATION, telemetry::Count};
 
 const POOL_SIZE: usize = 16;
+/// For statements that stand alone; they last a millisecond, and two are under way at most.
+const STATEMENT_POOL_SIZE: usize = 2;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// With [`MAX_BACKOFF`] more than a second of waiting alone, more than any burst of equal calls needs.
 const MAX_RETRIES: u32 = 39;
@@ -51,6 +53,11 @@ const SESSION_SETTINGS: &str = "SET statement_timeout = '10s'; \
      SET idle_in_transaction_session_timeout = '1s'; SET application_name = 'rapport'; \
      SET enable_seqscan = off; SET jit = off";
 
+/// To plan a statement for each batch would take longer than to run it, and a plan that was made while a
+/// table was empty must serve when it is large.
+const STATEMENT_SETTINGS: &str = "SET plan_cache_mode = force_generic_plan; \
+     SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_material = off";
+
 static RETRIES: Count<2> = Count::new(
     "rapport.transaction.retries",
     "{retry}",
@@ -62,6 +69,8 @@ static RETRIES: Count<2> = Count::new(
 pub(super) struct Postgres {
     service: &'static str,
     pool: Pool<AsyncPgConnection>,
+    /// Of those whose plans are made once.
+    statements: Pool<AsyncPgConnection>,
 }
 
 impl Postgres {
@@ -70,34 +79,16 @@ impl Postgres {
         url: &str,
         migrations: Vec<EmbeddedMigrations>,
     ) -> Result<Self, StoreError> {
-        let mut config = ManagerConfig::<AsyncPgConnection>::default();
-        // A check of each connection before its use would be a round trip for every call.
-        config.recycling_method = RecyclingMethod::Fast;
-        config.custom_setup = Box::new(|url| {
-            async move {
-                let mut connection = AsyncPgConnection::establish(url).await?;
-                connection
-                    .batch_execute(SESSION_SETTINGS)
-                    .await
-                    .map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
-                Ok(connection)
-            }
-            .boxed()
-        });
         migrate(url, migrations).await?;
-        let manager = AsyncDieselConnectionManager::new_with_config(url, config);
-        let pool = Pool::builder(manager)
-            .max_size(POOL_SIZE)
-            // The one used last has its plans and its memory at hand.
-            .queue_mode(QueueMode::Lifo)
-            .wait_timeout(Some(ACQUIRE_TIMEOUT))
-            .create_timeout(Some(ACQUIRE_TIMEOUT))
-            .runtime(deadpool::Runtime::Tokio1)
-            .build()
-            .map_err(|error| StoreError::Unavailable(error.into()))?;
+        let pool = connect(url, POOL_SIZE, "")?;
+        let statements = connect(url, STATEMENT_POOL_SIZE, STATEMENT_SETTINGS)?;
         let weak = Arc::new(pool.weak());
         pool::observe(service, move || Some(weak.upgrade()?.status()));
-        Ok(Self { service, pool })
+        Ok(Self {
+            service,
+            pool,
+            statements,
+        })
     }
 
     pub(super) async fn get(&self) -> Result<Connection, StoreError> {
@@ -107,6 +98,22 @@ impl Postgres {
         connection
             .map(|connection| Connection::Postgres(Box::new(connection)))
             .map_err(|error| StoreError::Unavailable(error.into()))
+    }
+
+    pub(super) async fn run_statement<I, T>(
+        &self,
+        name: &'static str,
+        input: &I,
+        statement: Statement<I, T>,
+    ) -> Result<T, StoreError> {
+        let span = tracing::debug_span!("transaction", otel.name = name);
+        let work = async {
+            let connection = self.statements.get().await;
+            let mut connection =
+                connection.map_err(|error| StoreError::Unavailable(error.into()))?;
+            statement(&mut connection, input).await
+        };
+        work.instrument(span).await
     }
 
     /// Runs the transaction in a task of its own, so that it ends whatever becomes of the caller,
@@ -172,6 +179,38 @@ impl Postgres {
             }
         }
     }
+}
+
+/// Returns a pool whose connections have [`SESSION_SETTINGS`] and some more.
+fn connect(
+    url: &str,
+    size: usize,
+    more_settings: &'static str,
+) -> Result<Pool<AsyncPgConnection>, StoreError> {
+    let mut config = ManagerConfig::<AsyncPgConnection>::default();
+    // A check of each connection before its use would be a round trip for every call.
+    config.recycling_method = RecyclingMethod::Fast;
+    config.custom_setup = Box::new(move |url| {
+        async move {
+            let mut connection = AsyncPgConnection::establish(url).await?;
+            connection
+                .batch_execute(&format!("{SESSION_SETTINGS}; {more_settings}"))
+                .await
+                .map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
+            Ok(connection)
+        }
+        .boxed()
+    });
+    let manager = AsyncDieselConnectionManager::new_with_config(url, config);
+    Pool::builder(manager)
+        .max_size(size)
+        // The one used last has its plans and its memory at hand.
+        .queue_mode(QueueMode::Lifo)
+        .wait_timeout(Some(ACQUIRE_TIMEOUT))
+        .create_timeout(Some(ACQUIRE_TIMEOUT))
+        .runtime(deadpool::Runtime::Tokio1)
+        .build()
+        .map_err(|error| StoreError::Unavailable(error.into()))
 }
 
 /// How an attempt failed.

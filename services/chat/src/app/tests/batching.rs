@@ -26,6 +26,7 @@ use crate::{
         Caller, Party, SendMessage,
         append::{self, Appended, Draft},
         appender,
+        memory::Memory,
     },
     content::Content,
     error::ChatError,
@@ -34,9 +35,9 @@ use crate::{
     store::schema::message,
 };
 
-type Answer = Result<Appended, ChatError>;
+pub(super) type Answer = Result<Appended, ChatError>;
 
-fn draft(
+pub(super) fn draft(
     world: &World,
     caller: &Caller,
     chatroom_id: ChatroomId,
@@ -58,13 +59,13 @@ fn draft(
 }
 
 /// Appends drafts as one transaction.
-async fn together(world: &World, drafts: Vec<Arc<Draft>>) -> Vec<Answer> {
+pub(super) async fn together(world: &World, drafts: Vec<Arc<Draft>>) -> Vec<Answer> {
     let written = world
         .db()
         .run_locked_tx("append", drafts, |connection, drafts| {
             Box::pin(append::append(connection, drafts))
         });
-    written.await.unwrap()
+    written.await.unwrap().0
 }
 
 fn places(answers: &[Answer]) -> Vec<Option<u64>> {
@@ -145,7 +146,8 @@ async fn a_message_that_cannot_be_read_fails_nobody_but_its_own_call() {
             .iter()
             .map(|id| draft(&world, &visitor, room, *id, text("hello")))
             .collect();
-        let answers = appender::write(world.db(), drafts.into()).await;
+        let mut memory = Memory::default();
+        let answers = appender::write(world.db(), Some(&mut memory), &drafts).await;
         assert_eq!(places(&answers), [Some(2), Some(3), None, Some(4), Some(5)]);
         let refused = answers[2].as_ref().unwrap_err();
         let corrupt = CallError::Store(StoreError::Corrupt {
@@ -169,18 +171,18 @@ async fn spoil(connection: &mut kit::db::Connection, id: MessageId) -> Result<()
 }
 
 /// A Brand with every kind of standing, and what its chatrooms and ids are called in a draft.
-struct Cast {
-    world: World,
-    callers: Vec<Caller>,
-    rooms: Vec<ChatroomId>,
+pub(super) struct Cast {
+    pub world: World,
+    pub callers: Vec<Caller>,
+    pub rooms: Vec<ChatroomId>,
 }
 
 /// Sender, chatroom, message id and text, each by its number.
-type Pick = (usize, usize, u128, bool);
+pub(super) type Pick = (usize, usize, u128, bool);
 
 impl Cast {
     /// The same in each Brand, but for the ids that the service makes.
-    async fn enter(world: &World, name: &str) -> Self {
+    pub(super) async fn enter(world: &World, name: &str) -> Self {
         let world = world.as_brand(brand(name));
         let (alone, client, linked) = (
             world.temporary(1).await,
@@ -212,7 +214,7 @@ impl Cast {
         }
     }
 
-    fn drafts(&self, picks: &[Pick]) -> Vec<Arc<Draft>> {
+    pub(super) fn drafts(&self, picks: &[Pick]) -> Vec<Arc<Draft>> {
         let of = |(sender, room, id, said): &Pick| {
             let said = text(if *said { "one" } else { "two" });
             let (sender, room) = (&self.callers[*sender], self.rooms[*room]);
@@ -222,7 +224,7 @@ impl Cast {
     }
 
     /// What was answered, without the ids that differ from Brand to Brand.
-    fn told(&self, answer: Answer) -> Result<(MessageId, Place, Body), String> {
+    pub(super) fn told(&self, answer: Answer) -> Result<(MessageId, Place, Body), String> {
         match answer {
             Ok(Appended::Message(message)) => Ok((message.id, message.place, message.body)),
             Ok(Appended::Behind) => Err("behind".to_owned()),
@@ -238,7 +240,7 @@ impl Cast {
     }
 
     /// The chatrooms as they stand, with their messages, by number.
-    async fn state(&self) -> BTreeMap<usize, (Chatroom, Vec<Message>)> {
+    pub(super) async fn state(&self) -> BTreeMap<usize, (Chatroom, Vec<Message>)> {
         let service = self.world.service(None);
         let mut state = BTreeMap::new();
         for (number, room) in self.rooms.iter().enumerate() {

@@ -25,7 +25,7 @@ fn command(world: &World, caller: &Caller, chatroom_id: ChatroomId, blocked: boo
     }
 }
 
-async fn set(world: &World, caller: &Caller, id: ChatroomId, blocked: bool) {
+pub(super) async fn set(world: &World, caller: &Caller, id: ChatroomId, blocked: bool) {
     let command = command(world, caller, id, blocked);
     let view = world.app.set_blocked(caller, command).await.unwrap();
     assert_eq!(view.blocked, blocked);

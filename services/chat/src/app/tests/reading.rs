@@ -11,7 +11,12 @@ use crate::{
     fixtures::{World, on_both_engines},
 };
 
-fn command(world: &World, caller: &Caller, chatroom_id: ChatroomId, sequence: u64) -> MarkRead {
+pub(super) fn command(
+    world: &World,
+    caller: &Caller,
+    chatroom_id: ChatroomId,
+    sequence: u64,
+) -> MarkRead {
     let request = MarkReadRequest::default();
     let id = Uuid::new_v4().to_string();
     let key = world.app.request_key(caller, "MarkRead", &id, &request);

@@ -22,7 +22,7 @@ use crate::{
     fixtures::{World, account, at, new_id, on_both_engines, text},
     model::{Author, Body, Message},
     store::{
-        appending::{self, Batch},
+        appending::{self, Batch, Moved},
         chatrooms,
     },
 };
@@ -233,11 +233,18 @@ async fn write_late(connection: &mut Connection, late: &Late) -> Result<(), Stor
         origin: MessageOrigin::Written,
         body: Body::Kept(text("late").into_wire(None)),
     };
-    let room = room.after(&message);
+    let after = room.clone().after(&message);
     let batch = Batch {
-        events: vec![events::message_sent(new_id(), brand_id, &room, &message)],
+        events: vec![events::message_sent(new_id(), brand_id, &after, &message)],
         messages: vec![(brand_id.clone(), message)],
-        chatrooms: [((brand_id.clone(), id), room)].into(),
+        chatrooms: [(
+            (brand_id.clone(), id),
+            Moved {
+                before: room,
+                after,
+            },
+        )]
+        .into(),
     };
     appending::write(connection, &batch).await
 }
