@@ -64,17 +64,15 @@ pub(super) fn start(format: LogFormat, filter: &str, tracer: Option<Tracer>) {
     } else {
         lines.boxed()
     };
-    let traces = tracer.map(|tracer| {
+    // A layer that is `None` would have every span and event that nobody wants weighed each time anew.
+    let mut layers = vec![lines.with_filter(filter).boxed()];
+    if let Some(tracer) = tracer {
         let layer = tracing_opentelemetry::layer().with_tracer(tracer);
         let layer = layer.with_location(false).with_threads(false);
-        layer.with_filter(filter_fn(|metadata| {
-            is_ours(metadata) && *metadata.level() <= Level::DEBUG
-        }))
-    });
-    let _ = tracing_subscriber::registry()
-        .with(traces)
-        .with(lines.with_filter(filter))
-        .try_init();
+        let wanted = filter_fn(|metadata| is_ours(metadata) && *metadata.level() <= Level::DEBUG);
+        layers.push(layer.with_filter(wanted).boxed());
+    }
+    let _ = tracing_subscriber::registry().with(layers).try_init();
 }
 
 /// JSON lines that begin with the ids of the trace in which they are written, where there is one.
