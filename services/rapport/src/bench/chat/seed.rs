@@ -19,11 +19,11 @@ pub(super) const MESSAGES: u32 = 100;
 /// So many chatrooms that a transaction takes far less than the ten seconds that a statement may.
 const CHUNK: i64 = 500;
 
-/// The chatrooms from `$3` to `$4`, each a second older than the one before.
+/// The chatrooms from `$3` to `$4`, each a minute older than the one before.
 const ROOMS_POSTGRES: &str = "INSERT INTO chatroom (brand_id, chatroom_id, account_id, member_id, \
      create_time, transaction_id, last_sequence, last_message_time, last_transaction_id) \
      SELECT brand_id, gen_random_uuid(), gen_random_uuid(), member_id, create_time, transaction_id, \
-     $5, last_message_time - number * interval '1 second', last_transaction_id \
+     $5, last_message_time - number * interval '1 minute', last_transaction_id \
      FROM chatroom CROSS JOIN generate_series($3, $4) AS number \
      WHERE brand_id = $1 AND chatroom_id = $2";
 const ROOMS_SQLITE: &str = "WITH RECURSIVE numbers (number) AS (SELECT ?3 \
@@ -31,7 +31,7 @@ const ROOMS_SQLITE: &str = "WITH RECURSIVE numbers (number) AS (SELECT ?3 \
      INSERT INTO chatroom (brand_id, chatroom_id, account_id, member_id, \
      create_time, transaction_id, last_sequence, last_message_time, last_transaction_id) \
      SELECT brand_id, randomblob(16), randomblob(16), member_id, create_time, transaction_id, \
-     ?5, last_message_time - number * 1000000, last_transaction_id \
+     ?5, last_message_time - number * 60000000, last_transaction_id \
      FROM chatroom CROSS JOIN numbers \
      WHERE brand_id = ?1 AND chatroom_id = ?2";
 const MESSAGES_POSTGRES: &str = "INSERT INTO message (brand_id, chatroom_id, sequence, message_id, \
@@ -40,8 +40,8 @@ const MESSAGES_POSTGRES: &str = "INSERT INTO message (brand_id, chatroom_id, seq
      c.last_message_time - (c.last_sequence - number) * interval '1 microsecond', \
      m.transaction_id, m.side, m.author_id, m.kind, m.origin, m.content \
      FROM chatroom t JOIN chatroom c ON c.brand_id = t.brand_id AND c.member_id = t.member_id \
-     AND c.last_message_time <= t.last_message_time - $3 * interval '1 second' \
-     AND c.last_message_time >= t.last_message_time - $4 * interval '1 second' \
+     AND c.last_message_time <= t.last_message_time - $3 * interval '1 minute' \
+     AND c.last_message_time >= t.last_message_time - $4 * interval '1 minute' \
      CROSS JOIN LATERAL generate_series(1, $5) AS number \
      JOIN message m ON m.brand_id = t.brand_id AND m.chatroom_id = t.chatroom_id \
      AND m.sequence = 2 - number % 2 \
@@ -54,8 +54,8 @@ const MESSAGES_SQLITE: &str = "WITH RECURSIVE numbers (number) AS (SELECT 1 \
      c.last_message_time - (c.last_sequence - number), \
      m.transaction_id, m.side, m.author_id, m.kind, m.origin, m.content \
      FROM chatroom t JOIN chatroom c ON c.brand_id = t.brand_id AND c.member_id = t.member_id \
-     AND c.last_message_time <= t.last_message_time - ?3 * 1000000 \
-     AND c.last_message_time >= t.last_message_time - ?4 * 1000000 \
+     AND c.last_message_time <= t.last_message_time - ?3 * 60000000 \
+     AND c.last_message_time >= t.last_message_time - ?4 * 60000000 \
      CROSS JOIN numbers \
      JOIN message m ON m.brand_id = t.brand_id AND m.chatroom_id = t.chatroom_id \
      AND m.sequence = 2 - number % 2 \
