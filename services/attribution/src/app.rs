@@ -27,7 +27,7 @@ use rapport_proto::identity::v1::link_service_client::LinkServiceClient;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::evaluate;
+use crate::{app::attributions::AttributionView, evaluate};
 
 /// What the use cases share.
 pub(crate) struct App {
@@ -48,18 +48,26 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// Evaluates an order for the sake of the answer. Where that fails the order's mark is left, so
-    /// it is evaluated later, and what was recorded stays recorded.
-    pub(crate) async fn evaluate_now(&self, brand_id: &BrandId, order_id: &OrderId) {
-        if let Err(error) = evaluate::evaluate_orders(self, brand_id, vec![order_id.clone()]).await
-        {
-            tracing::warn!(
-                order.id = %order_id,
-                error = &error as &dyn std::error::Error,
-                "order is evaluated later"
-            );
-        }
+    /// Evaluates an order for the sake of the answer, and returns what is known of it now. Where that
+    /// fails the order's mark is left, so it is evaluated later, and what was recorded stays recorded.
+    pub(crate) async fn evaluate_now(
+        &self,
+        brand_id: &BrandId,
+        order_id: &OrderId,
+    ) -> Option<AttributionView> {
+        let evaluated = evaluate::evaluate_orders(self, brand_id, vec![order_id.clone()]).await;
         // What else the fact has touched, such as other orders of the same cart.
         self.wake.notify_one();
+        match evaluated {
+            Ok(evaluated) => evaluated.views.into_iter().next(),
+            Err(error) => {
+                tracing::warn!(
+                    order.id = %order_id,
+                    error = &error as &dyn std::error::Error,
+                    "order is evaluated later"
+                );
+                None
+            }
+        }
     }
 }

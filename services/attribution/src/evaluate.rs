@@ -34,8 +34,8 @@ use kit::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    app::App,
-    evaluate::order::{Evaluate, Seed},
+    app::{App, attributions::AttributionView},
+    evaluate::order::{Evaluate, Evaluated, Seed},
     store::{
         awaited_sign_ins,
         dirty_marks::{self, Mark, NewMark, Subject},
@@ -172,6 +172,15 @@ pub(crate) struct Pass {
     changed_count: i64,
     /// Those that could not be evaluated.
     failed: Vec<OrderId>,
+    /// What is known now of those that were.
+    pub(crate) views: Vec<AttributionView>,
+}
+
+impl Pass {
+    fn add(&mut self, evaluated: Evaluated) {
+        self.changed_count += i64::try_from(evaluated.changed_count).unwrap_or(i64::MAX);
+        self.views.extend(evaluated.views);
+    }
 }
 
 /// Evaluates orders, a batch in each transaction. Where a batch fails, each of its orders stands
@@ -189,6 +198,7 @@ pub(crate) async fn evaluate_each(
         .fold(Pass::default(), |mut sum, pass| {
             sum.changed_count += pass.changed_count;
             sum.failed.extend(pass.failed);
+            sum.views.extend(pass.views);
             future::ready(sum)
         })
         .await
@@ -197,8 +207,8 @@ pub(crate) async fn evaluate_each(
 async fn evaluate_batch(app: &App, brand_id: &BrandId, orders: Vec<OrderId>) -> Pass {
     let mut pass = Pass::default();
     match evaluate_orders(app, brand_id, orders.clone()).await {
-        Ok(changed_count) => {
-            pass.changed_count = i64::try_from(changed_count).unwrap_or(i64::MAX);
+        Ok(evaluated) => {
+            pass.add(evaluated);
             return pass;
         }
         Err(error @ StoreError::Unavailable(_)) => {
@@ -214,9 +224,7 @@ async fn evaluate_batch(app: &App, brand_id: &BrandId, orders: Vec<OrderId>) -> 
     }
     for order_id in orders {
         match evaluate_orders(app, brand_id, vec![order_id.clone()]).await {
-            Ok(changed_count) => {
-                pass.changed_count += i64::try_from(changed_count).unwrap_or(i64::MAX)
-            }
+            Ok(evaluated) => pass.add(evaluated),
             Err(error) => {
                 let cause = &error as &dyn std::error::Error;
                 if error.is_lasting() {
@@ -231,7 +239,7 @@ async fn evaluate_batch(app: &App, brand_id: &BrandId, orders: Vec<OrderId>) -> 
     pass
 }
 
-/// Evaluates orders now, in one transaction, and returns how many came to something else.
+/// Evaluates orders now, in one transaction, and returns what they came to.
 ///
 /// # Errors
 ///
@@ -240,7 +248,7 @@ pub(crate) async fn evaluate_orders(
     app: &App,
     brand_id: &BrandId,
     order_ids: Vec<OrderId>,
-) -> Result<usize, StoreError> {
+) -> Result<Evaluated, StoreError> {
     let first: LedgerEntryId = app.ids.next();
     let input = Evaluate {
         brand_id: brand_id.clone(),
@@ -255,7 +263,7 @@ pub(crate) async fn evaluate_orders(
         })
         .await?;
     evaluated.tell();
-    Ok(evaluated.changed_count)
+    Ok(evaluated)
 }
 
 /// Asks identity for the sign-ins that orders wait for. Whatever it answers is all there is to know:

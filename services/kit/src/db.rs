@@ -40,7 +40,7 @@ use tokio::sync::watch;
 
 pub use error::{StoreError, TxError};
 pub use sqlite::SqliteConnection;
-pub use text::PgText;
+pub use text::{PgText, generic_planning};
 pub use types::{DbText, DbTime, DbUuid, Locked, LockedDsl, Sql};
 
 use crate::{config::ServiceName, telemetry::Timing};

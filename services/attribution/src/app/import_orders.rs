@@ -127,14 +127,19 @@ pub(crate) async fn evaluate(
     brand_id: &BrandId,
     orders: &BTreeSet<OrderId>,
 ) -> Result<BTreeMap<OrderId, AttributionView>, Error> {
-    evaluate::evaluate_each(app, brand_id, orders.iter().cloned()).await;
-    let ids: Vec<OrderId> = orders.iter().cloned().collect();
-    let mut connection = app.db.read().await?;
-    let views = attributions::list(&mut connection, brand_id, &ids).await?;
-    Ok(views
-        .into_iter()
+    let pass = evaluate::evaluate_each(app, brand_id, orders.iter().cloned()).await;
+    let evaluated = pass.views.into_iter();
+    let mut views: BTreeMap<OrderId, AttributionView> = evaluated
         .map(|view| (view.order_id.clone(), view))
-        .collect())
+        .collect();
+    let others = orders.iter().filter(|id| !views.contains_key(*id));
+    let others: Vec<OrderId> = others.cloned().collect();
+    if !others.is_empty() {
+        let mut connection = app.db.read().await?;
+        let known = attributions::list(&mut connection, brand_id, &others).await?;
+        views.extend(known.into_iter().map(|view| (view.order_id.clone(), view)));
+    }
+    Ok(views)
 }
 
 /// Somebody else who records the same order at the same instant makes an insertion fail, and then

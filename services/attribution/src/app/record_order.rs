@@ -12,7 +12,7 @@ use kit::{
     request::{self, RequestKey},
 };
 
-use super::{App, consistency};
+use super::{App, attributions::AttributionView, consistency};
 use crate::{
     error::Error,
     store::{
@@ -81,7 +81,8 @@ struct Input {
     now: DateTime<Utc>,
 }
 
-/// Records an order, and evaluates it as far as its facts are known.
+/// Records an order, evaluates it as far as its facts are known, and returns what came of that, unless
+/// it could not be evaluated yet.
 ///
 /// It is never refused because something is not known yet. Messages and sign-ins that were
 /// acknowledged a moment ago may still be on their way here; the order's credit follows when they
@@ -99,7 +100,7 @@ pub(crate) async fn record_order(
     key: RequestKey,
     report: OrderReport,
     token: Option<ConsistencyToken>,
-) -> Result<(), Error> {
+) -> Result<Option<AttributionView>, Error> {
     let now = app.clock.now();
     let order_time = decide_order_time(report.given_time, now).map_err(|_| Error::OrderInFuture)?;
     let awaited = consistency::unseen(app, brand_id, token).await?;
@@ -117,8 +118,7 @@ pub(crate) async fn record_order(
             Box::pin(record(connection, input))
         })
         .await?;
-    app.evaluate_now(brand_id, &order_id).await;
-    Ok(())
+    Ok(app.evaluate_now(brand_id, &order_id).await)
 }
 
 async fn record(connection: &mut Connection, input: &Input) -> Result<(), Error> {

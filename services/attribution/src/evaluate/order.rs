@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
+use diesel_async::RunQueryDsl;
 use domain::{
     attribution::{Attribution, Credit, OrderFacts, Outcome, attribute},
     id::{AccountId, BrandId, LedgerEntryId, OrderId},
@@ -10,19 +11,22 @@ use domain::{
     money::{Money, PartsPerMillion},
 };
 use kit::{
-    db::{Connection, StoreError},
+    db::{Connection, StoreError, generic_planning},
     directory::links,
     telemetry::Count,
 };
 use uuid::Uuid;
 
 use super::facts;
-use crate::store::{
-    attribution_changes::{self, Change},
-    attributions::{self, Finding, StoredAttribution, StoredCredit},
-    awaited_sign_ins, dirty_marks,
-    ledger_entries::{self, LedgerEntry},
-    orders,
+use crate::{
+    app::attributions::AttributionView,
+    store::{
+        attribution_changes::{self, Change},
+        attributions::{self, Finding, StoredAttribution, StoredCredit},
+        awaited_sign_ins, dirty_marks,
+        ledger_entries::{self, LedgerEntry},
+        orders,
+    },
 };
 
 static ATTRIBUTIONS: Count<1> = Count::new(
@@ -74,6 +78,9 @@ pub(crate) async fn evaluate(
     input: &Evaluate,
 ) -> Result<Evaluated, StoreError> {
     let brand_id = &input.brand_id;
+    if let Connection::Postgres(c) = connection {
+        generic_planning().execute(c).await?;
+    }
     let mut recorded = orders::lock(connection, brand_id, &input.order_ids).await?;
     let ids: Vec<OrderId> = recorded.iter().map(|order| order.id.clone()).collect();
     let marks = dirty_marks::list_of_orders(connection, brand_id, &ids).await?;
@@ -97,6 +104,8 @@ pub(crate) async fn evaluate(
 pub(crate) struct Evaluated {
     /// How many came to something else than before.
     pub(crate) changed_count: usize,
+    /// What is known from now on of those that were evaluated: not of one that waits for a sign-in.
+    pub(crate) views: Vec<AttributionView>,
     /// Of the attributions that are others than before.
     outcomes: Vec<Outcome>,
     /// Direction and reason of each booking.
@@ -217,8 +226,9 @@ async fn book(
             changes.push(change(Some(id)));
         }
         if is_new {
-            changed.push((one.order_id.clone(), stored));
+            changed.push((one.order_id.clone(), stored.clone()));
         }
+        evaluated.views.push(one.view(stored, booked, &missing));
     }
     attribution_changes::append(connection, brand_id, &changes).await?;
     attributions::replace(connection, brand_id, &changed).await?;
@@ -243,13 +253,43 @@ impl Decided {
         now: DateTime<Utc>,
     ) -> (bool, StoredAttribution) {
         let finding = self.finding(known.as_ref(), link_revision);
-        let is_new = known.as_ref().map(|known| &known.finding) != Some(&finding);
-        let stored = StoredAttribution {
-            revision: known.map_or(0, |known| known.revision) + u64::from(is_new),
-            evaluate_time: now,
-            finding,
-        };
-        (is_new, stored)
+        match known {
+            Some(known) if known.finding == finding => (false, known),
+            known => {
+                let stored = StoredAttribution {
+                    revision: known.map_or(0, |known| known.revision) + 1,
+                    evaluate_time: now,
+                    finding,
+                };
+                (true, stored)
+            }
+        }
+    }
+
+    /// Returns what is known when the missing entries are booked beside those that were.
+    fn view(
+        &self,
+        stored: StoredAttribution,
+        mut booked: Vec<Booked>,
+        missing: &[Entry],
+    ) -> AttributionView {
+        for entry in missing {
+            let minor_units = target_of(entry, &booked).minor_units();
+            booked.retain(|one| one.member != entry.member);
+            booked.push(Booked {
+                member: entry.member,
+                minor_units,
+                entry_count: entry.number,
+            });
+        }
+        booked.sort_unstable_by_key(|one| one.member);
+        AttributionView {
+            order_id: self.order_id.clone(),
+            currency: self.targets.net.currency(),
+            stored: Some(stored),
+            awaits_sign_in: false,
+            booked,
+        }
     }
 
     fn entry(

@@ -73,9 +73,12 @@ impl OrderMethods {
         };
         let key = caller.request_key(&self.0, "RecordOrder", &body.request_id, &body)?;
         let order_id = report.id.clone();
-        record_order(&self.0, brand_id, key, report, token).await?;
+        let view = record_order(&self.0, brand_id, key, report, token).await?;
         let order = orders::get_order(&self.0, brand_id, &order_id).await?;
-        let view = attributions::get_attribution(&self.0, brand_id, &order_id, None).await?;
+        let view = match view {
+            Some(view) => view,
+            None => attributions::get_attribution(&self.0, brand_id, &order_id, None).await?,
+        };
         Ok(RecordOrderResponse {
             order: Some(convert::order(&order)),
             attribution: Some(convert::attribution::attribution(&view)),

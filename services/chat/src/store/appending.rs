@@ -24,7 +24,7 @@ use domain::{
 };
 use futures_util::try_join;
 use kit::{
-    db::{Connection, DbText, DbTime, DbUuid, PgText, Sql, StoreError},
+    db::{Connection, DbText, DbTime, DbUuid, PgText, Sql, StoreError, generic_planning},
     directory::{accounts, links, members},
     event_log,
 };
@@ -239,7 +239,7 @@ async fn lock_many<'a>(
 ) -> Result<Locked<'a>, StoreError> {
     let (mut first, mut second, mut third) = (connection, connection, connection);
     let (_, rooms, rows) = try_join!(
-        planning().execute(&mut first),
+        generic_planning().execute(&mut first),
         locking(keys).load::<LockedRow>(&mut second),
         asking(questions).load::<FactsRow>(&mut third),
     )?;
@@ -256,17 +256,6 @@ async fn lock_many<'a>(
         .collect();
     let facts: Result<Vec<Facts>, StoreError> = rows.into_iter().map(Facts::try_from).collect();
     Ok((locked, facts?, may_be_blocked))
-}
-
-/// Has this transaction's statements planned once per connection, and so that they look up rows by index
-/// alone: to plan them for each batch would take longer than to run them, and a plan that was made
-/// while a table was empty must serve when it is large.
-fn planning() -> PgText<'static> {
-    PgText::new(
-        "SELECT set_config('plan_cache_mode', 'force_generic_plan', true), \
-         set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true), \
-         set_config('enable_material', 'off', true)",
-    )
 }
 
 fn locking(keys: &BTreeSet<&Key>) -> PgText<'static, LockedColumns> {
