@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use deadpool::managed::QueueMode;
+use deadpool::managed::{Hook, HookError, Metrics, QueueMode};
 use diesel::{
     QueryableByName,
     connection::{TransactionDepthChange, TransactionManagerStatus},
@@ -16,7 +16,7 @@ use diesel_async::{
     AnsiTransactionManager, AsyncConnection, AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl,
     SimpleAsyncConnection, TransactionManager,
     pooled_connection::{
-        AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod, deadpool::Pool,
+        AsyncDieselConnectionManager, ManagerConfig, PoolError, RecyclingMethod, deadpool::Pool,
     },
 };
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness};
@@ -206,11 +206,38 @@ fn connect(
         .max_size(size)
         // The one used last has its plans and its memory at hand.
         .queue_mode(QueueMode::Lifo)
+        .pre_recycle(Hook::async_fn(
+            |connection: &mut AsyncPgConnection, used| {
+                plan_anew(connection, is_to_plan_anew(used)).boxed()
+            },
+        ))
         .wait_timeout(Some(ACQUIRE_TIMEOUT))
         .create_timeout(Some(ACQUIRE_TIMEOUT))
         .runtime(deadpool::Runtime::Tokio1)
         .build()
         .map_err(|error| StoreError::Unavailable(error.into()))
+}
+
+/// Tells whether a connection is to plan its statements anew, before it is used once more: when it has been
+/// used twice as often as the last time, and in each minute.
+///
+/// A statement is planned once, perhaps while its tables were empty, where one index looks as good as
+/// another; and what analyses tables comes too late for those that fill within a minute.
+fn is_to_plan_anew(used: &Metrics) -> bool {
+    let minutes = |age: Duration| age.as_secs() / 60;
+    let age_then = used.age().saturating_sub(used.last_used());
+    used.recycle_count.is_power_of_two() || minutes(used.age()) > minutes(age_then)
+}
+
+async fn plan_anew(
+    connection: &mut AsyncPgConnection,
+    is_due: bool,
+) -> Result<(), HookError<PoolError>> {
+    if is_due {
+        let discarded = connection.batch_execute("DISCARD PLANS").await;
+        discarded.map_err(|error| HookError::Backend(PoolError::QueryError(error)))?;
+    }
+    Ok(())
 }
 
 /// How an attempt failed.
