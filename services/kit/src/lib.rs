@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod backoff;
+pub mod batches;
 pub mod broker;
 pub mod clock;
 pub mod config;

@@ -1,8 +1,4 @@
-//! One commit for all who write at once.
-//!
-//! Calls that arrive while a commit is under way go into the next one together, in the order in
-//! which they came. Who comes alone waits for nobody. A call whose sender goes away is carried out
-//! all the same; each is answered after the commit that holds its message.
+//! One commit for all messages that are written at once, a chatroom's in the order in which they came.
 //!
 //! On PostgreSQL a batch is first decided from memory and written by one statement. What memory does not
 //! know, or was wrong about, is decided under the locks of its chatrooms; so is all of it when that
@@ -14,7 +10,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    hash::{BuildHasher, RandomState},
     iter,
     ops::Range,
     sync::Arc,
@@ -22,13 +17,11 @@ use std::{
 };
 
 use kit::{
+    batches::{Batches, Unanswered},
     db::{Db, StoreError, TxError},
     telemetry::Causes,
 };
-use tokio::sync::{
-    mpsc::{self, error::TrySendError},
-    oneshot,
-};
+use tokio::sync::Mutex;
 
 use super::{
     append::{self, Appended, Draft, Written},
@@ -39,44 +32,34 @@ use crate::{
     store::appending::{self, Key, Moved},
 };
 
-/// How many batches may be under way at once. A chatroom's calls all take the same lane, so they
-/// keep their order, and two lanes of a process never wait for each other.
-const LANES: usize = 2;
-/// Bounds how long the first caller of a batch waits for the last.
-const BATCH_LENGTH: usize = 256;
-/// How many calls may wait in a lane: some batches, a fraction of a second. Beyond that it is
-/// kinder to refuse.
-const QUEUE_LENGTH: usize = 1_024;
 /// When a refused caller may try again.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// What became of a draft.
 type Answer = Result<Appended, ChatError>;
 
-struct Call {
-    draft: Arc<Draft>,
-    answer: oneshot::Sender<Answer>,
-}
-
 /// Where messages are handed in to be written; clones share it.
 #[derive(Clone)]
-pub(crate) struct Appender {
-    lanes: Arc<[mpsc::Sender<Call>]>,
-    hasher: RandomState,
-}
+pub(crate) struct Appender(Batches<Arc<Draft>, Answer>);
 
 impl Appender {
     /// Returns an appender for `db`; its tasks end with its last clone.
     pub(crate) fn new(db: &Db) -> Self {
-        let lane = |_| {
-            let (sender, calls) = mpsc::channel(QUEUE_LENGTH);
-            tokio::spawn(write_batches(db.clone(), calls));
-            sender
-        };
-        Self {
-            lanes: (0..LANES).map(lane).collect(),
-            hasher: RandomState::new(),
-        }
+        Self(Batches::new(|| {
+            let db = db.clone();
+            // A chatroom is always one lane's, and so is what is remembered of it.
+            let memory = Arc::new(Mutex::new(db.is_postgres().then(Memory::default)));
+            move |drafts: Vec<Arc<Draft>>| {
+                let (db, memory) = (db.clone(), Arc::clone(&memory));
+                Box::pin(async move {
+                    let causes = drafts.iter().map(|draft| &*draft.trace_parent);
+                    let causes = causes.map(|trace_parent| ("append message", trace_parent));
+                    let causes = Causes::of(causes);
+                    let mut memory = memory.lock().await;
+                    causes.run(write(&db, memory.as_mut(), &drafts)).await
+                })
+            }
+        }))
     }
 
     /// Decides and writes a draft together with those of others.
@@ -86,59 +69,18 @@ impl Appender {
     /// The refusals of [`append`]; [`ChatError::Overloaded`] when too many wait already; what the
     /// database fails with.
     pub(super) async fn append(&self, draft: Arc<Draft>) -> Answer {
-        let hash = self.hasher.hash_one(draft.command.chatroom_id);
-        let (sender, receiver) = oneshot::channel();
-        let call = Call {
-            draft,
-            answer: sender,
-        };
-        // Which bits of the hash are kept does not matter.
-        match self.lanes[hash as usize % LANES].try_send(call) {
-            Ok(()) => receiver.await.unwrap_or_else(|_| Err(lost().into())),
-            Err(TrySendError::Full(_)) => Err(ChatError::Overloaded {
+        let written = self.0.write(draft.command.chatroom_id, draft);
+        written.await.unwrap_or_else(|unanswered| match unanswered {
+            Unanswered::Full => Err(ChatError::Overloaded {
                 retry_delay: RETRY_DELAY,
             }),
-            Err(TrySendError::Closed(_)) => Err(lost().into()),
-        }
+            Unanswered::Lost => Err(lost().into()),
+        })
     }
 }
 
 fn lost() -> StoreError {
     StoreError::Unavailable("the message may not have been written".into())
-}
-
-async fn write_batches(db: Db, mut calls: mpsc::Receiver<Call>) {
-    let mut taken = Vec::with_capacity(BATCH_LENGTH);
-    let mut memory = db.is_postgres().then(Memory::default);
-    while calls.recv_many(&mut taken, BATCH_LENGTH).await > 0 {
-        gather(&mut calls, &mut taken).await;
-        let (drafts, senders): (Vec<Arc<Draft>>, Vec<_>) = taken
-            .drain(..)
-            .map(|call| (call.draft, call.answer))
-            .unzip();
-        let causes = drafts.iter().map(|draft| &*draft.trace_parent);
-        let causes = Causes::of(causes.map(|trace_parent| ("append message", trace_parent)));
-        let answers = causes.run(write(&db, memory.as_mut(), &drafts)).await;
-        for (sender, answer) in senders.into_iter().zip(answers) {
-            // He may have gone away; his message is written all the same.
-            let _ = sender.send(answer);
-        }
-    }
-}
-
-/// Takes those along who are about to call: lets everything that can run do so, as long as that brings
-/// more calls. When nobody else calls, nothing else can run, and it takes no time.
-async fn gather(calls: &mut mpsc::Receiver<Call>, taken: &mut Vec<Call>) {
-    let mut known = 0;
-    while known < taken.len() && taken.len() < BATCH_LENGTH {
-        known = taken.len();
-        tokio::task::yield_now().await;
-        while taken.len() < BATCH_LENGTH
-            && let Ok(call) = calls.try_recv()
-        {
-            taken.push(call);
-        }
-    }
 }
 
 /// Writes a batch and returns the answers in its order.
