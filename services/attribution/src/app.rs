@@ -15,6 +15,7 @@ pub(crate) mod record_checkout;
 pub(crate) mod record_order;
 pub(crate) mod record_refund;
 pub(crate) mod record_status;
+pub(crate) mod recorder;
 pub(crate) mod simulations;
 pub(crate) mod watch;
 
@@ -27,7 +28,7 @@ use rapport_proto::identity::v1::link_service_client::LinkServiceClient;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::{app::attributions::AttributionView, evaluate};
+use crate::{app::recorder::Recorder, evaluate};
 
 /// What the use cases share.
 pub(crate) struct App {
@@ -41,6 +42,8 @@ pub(crate) struct App {
     pub(crate) identity: LinkServiceClient<SuiteChannel>,
     /// Ends the streams when the service stops.
     pub(crate) shutdown: CancellationToken,
+    /// Records orders one by one, together with those of others.
+    pub(crate) recorder: Recorder,
     /// Wakes the evaluation.
     pub(crate) wake: Notify,
     /// Wakes the recomputation.
@@ -48,26 +51,21 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// Evaluates an order for the sake of the answer, and returns what is known of it now. Where that
-    /// fails the order's mark is left, so it is evaluated later, and what was recorded stays recorded.
+    /// Evaluates an order for the sake of who reads it next, and deletes the mark on it. Where that
+    /// fails the mark is left, so it is evaluated later, and what was recorded stays recorded.
     pub(crate) async fn evaluate_now(
         &self,
         brand_id: &BrandId,
         order_id: &OrderId,
-    ) -> Option<AttributionView> {
-        let evaluated = evaluate::evaluate_orders(self, brand_id, vec![order_id.clone()]).await;
-        // What else the fact has touched, such as other orders of the same cart.
-        self.wake.notify_one();
-        match evaluated {
-            Ok(evaluated) => evaluated.views.into_iter().next(),
-            Err(error) => {
-                tracing::warn!(
-                    order.id = %order_id,
-                    error = &error as &dyn std::error::Error,
-                    "order is evaluated later"
-                );
-                None
-            }
+        mark: Option<i64>,
+    ) {
+        let (orders, marks) = (vec![order_id.clone()], mark.into_iter().collect());
+        if let Err(error) = evaluate::evaluate_orders(self, brand_id, orders, marks).await {
+            tracing::warn!(
+                order.id = %order_id,
+                error = &error as &dyn std::error::Error,
+                "order is evaluated later"
+            );
         }
     }
 }

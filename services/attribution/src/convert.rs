@@ -303,9 +303,9 @@ pub(crate) fn imported_order(
     let statuses: Result<Vec<_>, _> = request.statuses.iter().map(status).collect();
     let refunds: Result<Vec<_>, _> = request.refunds.iter().map(refund).collect();
     Ok(ImportedOrder {
-        order,
         statuses: statuses?,
         refunds: refunds?,
+        ..order.into()
     })
 }
 

@@ -5,6 +5,9 @@
 //!    ([`order`]), many in one transaction, which locks them first and then reads all their facts.
 //! 3. The marks that were read are deleted; orders that could not be evaluated are marked themselves.
 //!
+//! Who records orders marks them all by one mark, evaluates them itself, for the answer's sake, and
+//! deletes the mark with that.
+//!
 //! Orders of a whole span of time, behind a policy or by request, are gone through by [`recompute`],
 //! which has a task of its own, so that the latest fact need not wait for a year of orders.
 //!
@@ -21,7 +24,11 @@ pub(crate) mod facts;
 pub(crate) mod order;
 pub(crate) mod recompute;
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use domain::id::{BrandId, LedgerEntryId, OrderId};
 use futures_util::{StreamExt, future, stream};
@@ -38,7 +45,7 @@ use crate::{
     evaluate::order::{Evaluate, Evaluated, Seed},
     store::{
         awaited_sign_ins,
-        dirty_marks::{self, Mark, NewMark, Subject},
+        dirty_marks::{self, Mark},
     },
 };
 
@@ -47,7 +54,7 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// How many marks of a Brand are looked at together.
 const MARKS: i64 = 256;
 /// How many orders are evaluated in one transaction.
-const BATCH_LENGTH: usize = 128;
+const BATCH_LENGTH: usize = 256;
 /// How many such transactions run at once.
 const AT_ONCE: usize = 2;
 /// How many orders that wait for a sign-in are looked at in one pass.
@@ -146,23 +153,38 @@ async fn evaluate_behind(
         affected::orders(&mut connection, brand_id, marks).await?
     };
     let count = orders.len();
+    let numbers: Vec<i64> = marks.iter().map(|mark| mark.number).collect();
+    if count == 0 {
+        finish_marks(app, brand_id, numbers, BTreeSet::new()).await?;
+        return Ok(0);
+    }
     let causes = marks.iter().map(|mark| &*mark.trace_parent);
     let causes = Causes::of(causes.map(|trace_parent| ("evaluate orders", trace_parent)));
-    let pass = causes.run(evaluate_each(app, brand_id, orders)).await;
-    let numbers: Vec<i64> = marks.iter().map(|mark| mark.number).collect();
-    app.db
-        .run_locked_tx(
-            "finish_marks",
-            (brand_id.clone(), numbers, pass.failed),
-            |connection, (brand_id, numbers, failed)| {
-                Box::pin(async move {
-                    dirty_marks::insert_orders(connection, brand_id, failed).await?;
-                    dirty_marks::delete(connection, brand_id, numbers).await
-                })
-            },
-        )
-        .await?;
+    let evaluation = evaluate_each(app, brand_id, orders, numbers.clone());
+    let pass = causes.run(evaluation).await;
+    if !pass.has_deleted_marks {
+        finish_marks(app, brand_id, numbers, pass.failed).await?;
+    }
     Ok(count)
+}
+
+/// Deletes marks whose orders were evaluated, and marks those that could not be.
+async fn finish_marks(
+    app: &App,
+    brand_id: &BrandId,
+    numbers: Vec<i64>,
+    failed: BTreeSet<OrderId>,
+) -> Result<(), StoreError> {
+    let input = (brand_id.clone(), numbers, failed);
+    app.db
+        .run_locked_tx("finish_marks", input, |connection, input| {
+            Box::pin(async move {
+                let (brand_id, numbers, failed) = input;
+                dirty_marks::insert_orders(connection, brand_id, failed.clone()).await?;
+                dirty_marks::delete(connection, brand_id, numbers).await
+            })
+        })
+        .await
 }
 
 /// What came of evaluating several orders.
@@ -171,7 +193,9 @@ pub(crate) struct Pass {
     /// How many came to something else than before.
     changed_count: i64,
     /// Those that could not be evaluated.
-    failed: Vec<OrderId>,
+    failed: BTreeSet<OrderId>,
+    /// Whether the marks that led to them went with their evaluation.
+    has_deleted_marks: bool,
     /// What is known now of those that were.
     pub(crate) views: Vec<AttributionView>,
 }
@@ -184,15 +208,20 @@ impl Pass {
 }
 
 /// Evaluates orders, a batch in each transaction. Where a batch fails, each of its orders stands
-/// alone, and fails alone.
+/// alone, and fails alone. Where there is one batch, and it does not fail, `marks` go with it.
 pub(crate) async fn evaluate_each(
     app: &App,
     brand_id: &BrandId,
     orders: impl IntoIterator<Item = OrderId>,
+    marks: Vec<i64>,
 ) -> Pass {
     let orders: Vec<OrderId> = orders.into_iter().collect();
+    if orders.len() <= BATCH_LENGTH {
+        return evaluate_batch(app, brand_id, orders, marks).await;
+    }
     let batches: Vec<Vec<OrderId>> = orders.chunks(BATCH_LENGTH).map(<[_]>::to_vec).collect();
-    let passes = stream::iter(batches).map(|batch| evaluate_batch(app, brand_id, batch));
+    let passes =
+        stream::iter(batches).map(|batch| evaluate_batch(app, brand_id, batch, Vec::new()));
     passes
         .buffer_unordered(AT_ONCE)
         .fold(Pass::default(), |mut sum, pass| {
@@ -204,11 +233,20 @@ pub(crate) async fn evaluate_each(
         .await
 }
 
-async fn evaluate_batch(app: &App, brand_id: &BrandId, orders: Vec<OrderId>) -> Pass {
+async fn evaluate_batch(
+    app: &App,
+    brand_id: &BrandId,
+    orders: Vec<OrderId>,
+    marks: Vec<i64>,
+) -> Pass {
     let mut pass = Pass::default();
-    match evaluate_orders(app, brand_id, orders.clone()).await {
+    if orders.is_empty() {
+        return pass;
+    }
+    match evaluate_orders(app, brand_id, orders.clone(), marks).await {
         Ok(evaluated) => {
             pass.add(evaluated);
+            pass.has_deleted_marks = true;
             return pass;
         }
         Err(error @ StoreError::Unavailable(_)) => {
@@ -216,14 +254,14 @@ async fn evaluate_batch(app: &App, brand_id: &BrandId, orders: Vec<OrderId>) -> 
                 error = &error as &dyn std::error::Error,
                 "orders are evaluated later"
             );
-            pass.failed = orders;
+            pass.failed = orders.into_iter().collect();
             return pass;
         }
         // Which of them is at fault shows below.
         Err(_) => {}
     }
     for order_id in orders {
-        match evaluate_orders(app, brand_id, vec![order_id.clone()]).await {
+        match evaluate_orders(app, brand_id, vec![order_id.clone()], Vec::new()).await {
             Ok(evaluated) => pass.add(evaluated),
             Err(error) => {
                 let cause = &error as &dyn std::error::Error;
@@ -232,14 +270,15 @@ async fn evaluate_batch(app: &App, brand_id: &BrandId, orders: Vec<OrderId>) -> 
                 } else {
                     tracing::warn!(order.id = %order_id, error = cause, "order is evaluated later");
                 }
-                pass.failed.push(order_id);
+                pass.failed.insert(order_id);
             }
         }
     }
     pass
 }
 
-/// Evaluates orders now, in one transaction, and returns what they came to.
+/// Evaluates orders now, in one transaction, which deletes the `marks` that led to them, and returns
+/// what they came to.
 ///
 /// # Errors
 ///
@@ -248,11 +287,13 @@ pub(crate) async fn evaluate_orders(
     app: &App,
     brand_id: &BrandId,
     order_ids: Vec<OrderId>,
+    marks: Vec<i64>,
 ) -> Result<Evaluated, StoreError> {
     let first: LedgerEntryId = app.ids.next();
     let input = Evaluate {
         brand_id: brand_id.clone(),
         order_ids,
+        marks,
         now: app.clock.now(),
         seed: Seed::new(first),
     };
@@ -280,19 +321,20 @@ async fn settle_awaited(app: &App) -> Result<(), StoreError> {
             Err(CallError::Store(error)) => return Err(error),
             Err(_) => continue,
         }
-        settle_sign_in(app, &brand_id, &order_id).await?;
-        evaluate_orders(app, &brand_id, vec![order_id]).await?;
+        let mark = settle_sign_in(app, &brand_id, &order_id).await?;
+        evaluate_orders(app, &brand_id, vec![order_id], vec![mark]).await?;
     }
     Ok(())
 }
 
 /// Lets an order wait no longer, and marks it in the same transaction: what evaluated it while it
-/// waited has deleted its marks, and whoever evaluates it next may not be this process.
+/// waited has deleted its marks, and whoever evaluates it next may not be this process. Returns the
+/// mark's number.
 pub(crate) async fn settle_sign_in(
     app: &App,
     brand_id: &BrandId,
     order_id: &OrderId,
-) -> Result<(), StoreError> {
+) -> Result<i64, StoreError> {
     let input = (brand_id.clone(), order_id.clone());
     app.db
         .run_locked_tx("settle_sign_in", input, |connection, input| {
@@ -304,8 +346,7 @@ pub(crate) async fn settle_sign_in(
 async fn settle(
     connection: &mut Connection,
     (brand_id, order_id): &(BrandId, OrderId),
-) -> Result<(), StoreError> {
+) -> Result<i64, StoreError> {
     awaited_sign_ins::delete(connection, brand_id, order_id).await?;
-    let mark = NewMark::new(Subject::Order(order_id.clone()));
-    dirty_marks::insert(connection, brand_id, &mark).await
+    dirty_marks::insert_order(connection, brand_id, order_id).await
 }

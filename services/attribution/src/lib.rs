@@ -47,7 +47,7 @@ use tokio::sync::Notify;
 use tonic::service::RoutesBuilder;
 
 use crate::{
-    app::App,
+    app::{App, recorder::Recorder},
     grpc::{AttributionMethods, OrderMethods},
 };
 
@@ -103,8 +103,9 @@ impl Service {
         let chat = channel(&config.peers.chat).map_err(StartError::Server)?;
         let links = LinkServiceClient::with_interceptor(identity.clone(), credential.clone());
         let lifetime = Lifetime::default();
-        let app = Arc::new(App {
+        let app = Arc::new_cyclic(|app| App {
             db,
+            recorder: Recorder::new(app.clone()),
             clock: config.clock.clone(),
             ids: Ids::new(config.clock.clone()),
             request_keys: RequestKeys::new(&config.secrets.email_digest_key),

@@ -53,6 +53,7 @@ use crate::{
         record_order::{OrderReport, StatusReport, record_order},
         record_refund::{RefundReport, record_refund},
         record_status::record_status,
+        recorder::Recorder,
     },
     consume, convert,
     error::Error,
@@ -103,8 +104,9 @@ impl World {
         let credential = Bearer::new(&secrets.suite_secret).unwrap();
         // Nobody listens on port 1.
         let nobody = channel("http://127.0.0.1:1").unwrap();
-        Arc::new(App {
+        Arc::new_cyclic(|app| App {
             db,
+            recorder: Recorder::new(app.clone()),
             clock: clock.clone(),
             ids: Ids::new(clock.clone()),
             request_keys: RequestKeys::new(&secrets.email_digest_key),
@@ -176,19 +178,16 @@ impl World {
     ) -> Result<AttributionView, Error> {
         let key = self.new_request("RecordOrder");
         let id = report.id.clone();
-        record_order(&self.app, &self.brand, key, report, token).await?;
-        attributions::get_attribution(&self.app, &self.brand, &id, None).await
+        let (order, view) = record_order(&self.app, &self.brand, key, report, token).await?;
+        assert_eq!(order.order.id, id);
+        Ok(view)
     }
 
     /// Records orders as an import does that breaks off before they are evaluated.
     pub(crate) async fn import(&self, reports: Vec<OrderReport>) {
-        let imported = reports.into_iter().map(|order| ImportedOrder {
-            order,
-            statuses: Vec::new(),
-            refunds: Vec::new(),
-        });
-        let answers = import_orders::record(&self.app, &self.brand, imported.collect());
-        for answer in answers.await.unwrap() {
+        let imported = reports.into_iter().map(ImportedOrder::from);
+        let recorded = import_orders::record(&self.app, &self.brand, imported.collect());
+        for answer in recorded.await.unwrap().answers {
             answer.unwrap();
         }
     }

@@ -3,15 +3,20 @@
 //! The row is written in the transaction of the effect. It holds what the repeated call needs to
 //! answer again, and never a secret.
 
+use std::collections::{BTreeSet, VecDeque};
+
 use chrono::{DateTime, Utc};
-use diesel::{ExpressionMethods, OptionalExtension, QueryDsl};
+use diesel::{
+    ExpressionMethods, OptionalExtension, QueryDsl,
+    sql_types::{Array, Binary, Text},
+};
 use diesel_async::RunQueryDsl;
 use domain::id::{BrandId, RequestId};
 use prost::Message;
 
 use crate::{
     convert,
-    db::{Connection, Sql, StoreError, schema::request},
+    db::{Connection, DbTime, DbUuid, PgText, Sql, StoreError, schema::request},
     error::CallError,
     query,
     secret::{DigestKey, EmailDigestKey},
@@ -136,6 +141,73 @@ pub async fn claim(
         return Ok(None);
     }
     find(connection, key).await
+}
+
+/// Claims calls that are carried out together and of which nothing is repeated but their effect, and
+/// returns of each, in their order, whether it is the first of its id; on PostgreSQL that is one
+/// statement. Others who claim some of them wait until the transaction ends.
+///
+/// # Errors
+///
+/// What the database fails with; [`CallError::RequestIdReused`] stands among the results.
+pub async fn claim_all<'a>(
+    connection: &mut Connection,
+    keys: impl Iterator<Item = &'a RequestKey>,
+    now: DateTime<Utc>,
+) -> Result<VecDeque<Result<bool, CallError>>, StoreError> {
+    let keys: Vec<&RequestKey> = keys.collect();
+    let mut inserted: BTreeSet<(String, RequestId)> = BTreeSet::new();
+    match connection {
+        _ if keys.is_empty() => {}
+        Connection::Postgres(c) => {
+            // Each transaction inserts in this order, so that two never wait for each other.
+            let mut sorted = keys.clone();
+            sorted.sort_unstable_by_key(|key| (&key.brand_id, &key.principal, key.request_id));
+            let rows: Vec<(String, Sql<RequestId>)> = insertion(&sorted, now).load(c).await?;
+            inserted.extend(rows.into_iter().map(|(principal, id)| (principal, id.0)));
+        }
+        Connection::Sqlite(_) => {
+            for key in &keys {
+                let claimed = claim(connection, key, Vec::new(), now).await;
+                if matches!(claimed, Ok(None)) {
+                    inserted.insert((key.principal.clone(), key.request_id));
+                }
+            }
+        }
+    }
+    let mut claims = VecDeque::with_capacity(keys.len());
+    for key in keys {
+        // The first of those that are equal takes it away.
+        let is_first = inserted.remove(&(key.principal.clone(), key.request_id));
+        claims.push_back(match is_first {
+            true => Ok(true),
+            false => find(connection, key).await.map(|_| false),
+        });
+    }
+    Ok(claims)
+}
+
+fn insertion(keys: &[&RequestKey], now: DateTime<Utc>) -> PgText<'static, (Text, DbUuid)> {
+    let each = |text: fn(&RequestKey) -> &str| {
+        let texts = keys.iter().map(|key| text(key).to_owned());
+        texts.collect::<Vec<String>>()
+    };
+    let digests: Vec<Vec<u8>> = keys.iter().map(|key| key.body_digest.clone()).collect();
+    PgText::new(
+        "INSERT INTO request (create_time, response, brand_id, principal, method, request_id, \
+         body_digest) SELECT ?, '', * FROM unnest(?, ?, ?, ?, ?) ON CONFLICT DO NOTHING \
+         RETURNING principal, request_id",
+    )
+    .bind::<DbTime, _>(Sql(now))
+    .bind::<Array<Text>, _>(each(|key| key.brand_id.as_str()))
+    .bind::<Array<Text>, _>(each(|key| &key.principal))
+    .bind::<Array<Text>, _>(each(|key| key.method))
+    .bind::<Array<DbUuid>, _>(
+        keys.iter()
+            .map(|key| Sql(key.request_id))
+            .collect::<Vec<_>>(),
+    )
+    .bind::<Array<Binary>, _>(digests)
 }
 
 /// Keeps what the repeated call needs.

@@ -67,7 +67,7 @@ pub(crate) async fn catch_up(
     if consistency::unseen(app, brand_id, token).await?.is_some() {
         return Err(CallError::ConsistencyUnavailable.into());
     }
-    crate::evaluate::evaluate_orders(app, brand_id, vec![order_id.clone()]).await?;
+    crate::evaluate::evaluate_orders(app, brand_id, vec![order_id.clone()], Vec::new()).await?;
     Ok(())
 }
 

@@ -2,7 +2,8 @@
 //!
 //! What a batch does is what its orders alone would do, one after another; a refusal is an answer, and
 //! of an order that is refused nothing is recorded. Where a batch cannot be written, each of its
-//! orders stands alone, and fails alone.
+//! orders stands alone, and fails alone. One that `RecordOrder` tells of is recorded once under its
+//! request id as well (SPEC 61).
 //!
 //! An order that comes again says nothing new, though its statuses and refunds may:
 //!
@@ -20,11 +21,16 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
+use diesel_async::RunQueryDsl;
 use domain::{
     id::{BrandId, OrderId, RefundId},
     order::{OrderStatus, decide_order_time},
 };
-use kit::db::{Connection, StoreError, TxError};
+use kit::{
+    consistency::ConsistencyToken,
+    db::{Connection, StoreError, TxError, generic_planning},
+    request::{self, RequestKey},
+};
 
 use super::{
     App,
@@ -37,7 +43,7 @@ use crate::{
     error::Error,
     evaluate,
     store::{
-        dirty_marks, order_statuses,
+        awaited_sign_ins, dirty_marks, order_statuses,
         orders::{self, RecordedOrder},
         refunds::{self, RecordedRefund},
     },
@@ -50,10 +56,43 @@ pub(crate) struct ImportedOrder {
     /// Besides that of the order.
     pub(crate) statuses: Vec<StatusReport>,
     pub(crate) refunds: Vec<RefundReport>,
+    /// The call that tells of it, where that may be repeated under its own id.
+    pub(crate) request: Option<RequestKey>,
+    /// The sign-in that it waits for, also where it was recorded before (SPEC 54).
+    pub(crate) awaited: Option<ConsistencyToken>,
+}
+
+impl From<OrderReport> for ImportedOrder {
+    fn from(order: OrderReport) -> Self {
+        Self {
+            order,
+            statuses: Vec::new(),
+            refunds: Vec::new(),
+            request: None,
+            awaited: None,
+        }
+    }
 }
 
 /// What became of an order that was to be recorded.
 pub(crate) type Answer = Result<OrderId, Error>;
+
+/// What became of several.
+#[derive(Debug, Default)]
+pub(crate) struct Recorded {
+    /// One for each, in their order.
+    pub(crate) answers: Vec<Answer>,
+    /// The marks on those of which there is something new, for their evaluation to delete.
+    pub(crate) marks: Vec<i64>,
+}
+
+impl Recorded {
+    /// Returns the orders that are recorded.
+    pub(crate) fn accepted(&self) -> BTreeSet<OrderId> {
+        let accepted = self.answers.iter().flatten();
+        accepted.cloned().collect()
+    }
+}
 
 struct Input {
     brand_id: BrandId,
@@ -72,22 +111,25 @@ pub(crate) async fn record(
     app: &App,
     brand_id: &BrandId,
     imported: Vec<ImportedOrder>,
-) -> Result<Vec<Answer>, Error> {
+) -> Result<Recorded, Error> {
     let imported: Arc<[ImportedOrder]> = imported.into();
     let count = imported.len();
     match record_range(app, brand_id, &imported, 0..count).await {
         Err(error) if !is_passing(&error) => {}
         result => return result,
     }
-    let mut answers = Vec::with_capacity(count);
+    let mut all = Recorded::default();
     for index in 0..count {
         match record_range(app, brand_id, &imported, index..index + 1).await {
-            Ok(answer) => answers.extend(answer),
+            Ok(recorded) => {
+                all.answers.extend(recorded.answers);
+                all.marks.extend(recorded.marks);
+            }
             Err(error) if is_passing(&error) => return Err(error),
-            Err(error) => answers.push(Err(error)),
+            Err(error) => all.answers.push(Err(error)),
         }
     }
-    Ok(answers)
+    Ok(all)
 }
 
 /// Whether the same may succeed later, whatever the orders.
@@ -103,7 +145,7 @@ async fn record_range(
     brand_id: &BrandId,
     imported: &Arc<[ImportedOrder]>,
     range: Range<usize>,
-) -> Result<Vec<Answer>, Error> {
+) -> Result<Recorded, Error> {
     let input = Input {
         brand_id: brand_id.clone(),
         imported: Arc::clone(imported),
@@ -117,7 +159,8 @@ async fn record_range(
         .await
 }
 
-/// Evaluates orders that were recorded, and returns what each is credited to as known now.
+/// Evaluates orders that were recorded, and returns what each is credited to as known now. Their
+/// `marks` are deleted, or left where something fails.
 ///
 /// # Errors
 ///
@@ -126,8 +169,9 @@ pub(crate) async fn evaluate(
     app: &App,
     brand_id: &BrandId,
     orders: &BTreeSet<OrderId>,
+    marks: Vec<i64>,
 ) -> Result<BTreeMap<OrderId, AttributionView>, Error> {
-    let pass = evaluate::evaluate_each(app, brand_id, orders.iter().cloned()).await;
+    let pass = evaluate::evaluate_each(app, brand_id, orders.iter().cloned(), marks).await;
     let evaluated = pass.views.into_iter();
     let mut views: BTreeMap<OrderId, AttributionView> = evaluated
         .map(|view| (view.order_id.clone(), view))
@@ -144,31 +188,38 @@ pub(crate) async fn evaluate(
 
 /// Somebody else who records the same order at the same instant makes an insertion fail, and then
 /// this runs again and finds it. So it needs no lock.
-async fn write(connection: &mut Connection, input: &Input) -> Result<Vec<Answer>, Error> {
+async fn write(connection: &mut Connection, input: &Input) -> Result<Recorded, Error> {
     let (brand_id, now) = (&input.brand_id, input.now);
     let imported = &input.imported[input.range.clone()];
-    let ids: BTreeSet<&OrderId> = imported.iter().map(|one| &one.order.id).collect();
-    let ids: Vec<OrderId> = ids.into_iter().cloned().collect();
-    let mut known = Known::load(connection, brand_id, &ids).await?;
+    if let Connection::Postgres(c) = connection {
+        generic_planning()
+            .execute(c)
+            .await
+            .map_err(StoreError::from)?;
+    }
+    let requests = imported.iter().filter_map(|one| one.request.as_ref());
+    let mut claims = request::claim_all(connection, requests, now).await?;
+    let mut known = Known::load(connection, brand_id, imported).await?;
     let mut new = New::default();
-    let answers = imported
-        .iter()
-        .map(|one| {
-            known
-                .decide(one, now, &mut new)
-                .map(|()| one.order.id.clone())
-        })
-        .collect();
-    // Each transaction inserts by id, so that two never wait for each other.
-    new.orders
-        .sort_unstable_by(|one, other| one.id.cmp(&other.id));
-    new.statuses.sort_unstable();
-    let touched: Vec<OrderId> = new.touched.into_iter().collect();
-    orders::insert_all(connection, brand_id, &new.orders).await?;
-    order_statuses::keep_all(connection, brand_id, &new.statuses, now).await?;
-    refunds::insert_all(connection, brand_id, &new.refunds).await?;
-    dirty_marks::insert_orders(connection, brand_id, &touched).await?;
-    Ok(answers)
+    let mut answers = Vec::with_capacity(imported.len());
+    for one in imported {
+        let claim = one.request.as_ref().and_then(|_| claims.pop_front());
+        let is_first = matches!(claim, Some(Ok(true)));
+        let decided = match claim {
+            Some(Err(error)) => Err(error.into()),
+            // Of a call that is repeated nothing is new.
+            Some(Ok(_)) | None => known.decide(one, now, &mut new),
+        };
+        if let (Err(_), true, Some(key)) = (&decided, is_first, &one.request) {
+            request::forget(connection, key).await?;
+        }
+        answers.push(decided.map(|()| one.order.id.clone()));
+    }
+    let mark = new.insert(connection, brand_id, now).await?;
+    Ok(Recorded {
+        answers,
+        marks: mark.into_iter().collect(),
+    })
 }
 
 /// What is to be written.
@@ -177,10 +228,43 @@ struct New {
     orders: Vec<RecordedOrder>,
     statuses: Vec<(OrderId, OrderStatus)>,
     refunds: Vec<(OrderId, RecordedRefund)>,
+    awaited: BTreeMap<OrderId, ConsistencyToken>,
     touched: BTreeSet<OrderId>,
 }
 
-/// What is recorded of the orders of a batch, those included that were decided before in it.
+impl New {
+    /// Inserts it, and returns the number of the mark on it.
+    async fn insert(
+        mut self,
+        connection: &mut Connection,
+        brand_id: &BrandId,
+        now: DateTime<Utc>,
+    ) -> Result<Option<i64>, StoreError> {
+        // Each transaction inserts by id, so that two never wait for each other.
+        self.orders
+            .sort_unstable_by(|one, other| one.id.cmp(&other.id));
+        self.statuses.sort_unstable();
+        orders::insert_all(connection, brand_id, &self.orders).await?;
+        order_statuses::keep_all(connection, brand_id, &self.statuses, now).await?;
+        refunds::insert_all(connection, brand_id, &self.refunds).await?;
+        for (order_id, token) in self.awaited {
+            awaited_sign_ins::keep(connection, brand_id, &order_id, token).await?;
+        }
+        dirty_marks::insert_orders(connection, brand_id, self.touched).await
+    }
+}
+
+fn ids(imported: &[ImportedOrder], which: fn(&ImportedOrder) -> bool) -> Vec<OrderId> {
+    let ids: BTreeSet<&OrderId> = imported
+        .iter()
+        .filter(|one| which(one))
+        .map(|one| &one.order.id)
+        .collect();
+    ids.into_iter().cloned().collect()
+}
+
+/// What is recorded of the orders of a batch, as far as it matters to what is told of them; that
+/// included which was decided before in it.
 struct Known {
     report_digests: BTreeMap<OrderId, [u8; 32]>,
     statuses: BTreeMap<OrderId, BTreeSet<OrderStatus>>,
@@ -191,22 +275,30 @@ impl Known {
     async fn load(
         connection: &mut Connection,
         brand_id: &BrandId,
-        ids: &[OrderId],
+        imported: &[ImportedOrder],
     ) -> Result<Self, StoreError> {
+        let recorded = ids(imported, |_| true);
+        let with_statuses = ids(imported, |one| !one.statuses.is_empty());
+        let with_refunds = ids(imported, |one| !one.refunds.is_empty());
         let mut known = Self {
             report_digests: BTreeMap::new(),
             statuses: BTreeMap::new(),
             refunds: BTreeMap::new(),
         };
-        for order in orders::list(connection, brand_id, ids).await? {
+        for order in orders::list(connection, brand_id, &recorded).await? {
             known.report_digests.insert(order.id, order.report_digest);
         }
-        for (order_id, status) in order_statuses::list(connection, brand_id, ids).await? {
-            known.statuses.entry(order_id).or_default().insert(status);
+        if !with_statuses.is_empty() {
+            let statuses = order_statuses::list(connection, brand_id, &with_statuses).await?;
+            for (order_id, status) in statuses {
+                known.statuses.entry(order_id).or_default().insert(status);
+            }
         }
-        for (order_id, one) in refunds::list(connection, brand_id, ids).await? {
-            let of_order = known.refunds.entry(order_id).or_default();
-            of_order.insert(one.refund.id.clone(), one);
+        if !with_refunds.is_empty() {
+            for (order_id, one) in refunds::list(connection, brand_id, &with_refunds).await? {
+                let of_order = known.refunds.entry(order_id).or_default();
+                of_order.insert(one.refund.id.clone(), one);
+            }
         }
         Ok(known)
     }
@@ -231,8 +323,11 @@ impl Known {
         let statuses = self.decide_statuses(imported, is_new, now);
         // Nothing can be refused any more.
         let id = &report.id;
-        if is_new || !statuses.is_empty() || !refunds.is_empty() {
+        if is_new || !statuses.is_empty() || !refunds.is_empty() || imported.awaited.is_some() {
             new.touched.insert(id.clone());
+        }
+        if let Some(token) = imported.awaited {
+            new.awaited.insert(id.clone(), token);
         }
         if is_new {
             self.report_digests.insert(id.clone(), report.digest);

@@ -1,6 +1,6 @@
 //! Reading recorded orders.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use domain::{
@@ -60,6 +60,18 @@ pub(crate) async fn find_order(
     };
     let views = with_details(&mut connection, brand_id, vec![order]).await?;
     Ok(views.into_iter().next())
+}
+
+/// Returns those of `order_ids` that are recorded, by id.
+pub(crate) async fn list_by_ids(
+    app: &App,
+    brand_id: &BrandId,
+    order_ids: &BTreeSet<OrderId>,
+) -> Result<Vec<OrderView>, Error> {
+    let order_ids: Vec<OrderId> = order_ids.iter().cloned().collect();
+    let mut connection = app.db.read().await?;
+    let orders = orders::list(&mut connection, brand_id, &order_ids).await?;
+    Ok(with_details(&mut connection, brand_id, orders).await?)
 }
 
 /// Returns the next `limit` orders, newest first, then by id, behind `after`.

@@ -17,8 +17,7 @@ use crate::{
     convert::{self, RefundField},
     error::Error,
     store::{
-        dirty_marks::{self, NewMark, Subject},
-        orders,
+        dirty_marks, orders,
         refunds::{self, RecordedRefund},
     },
 };
@@ -79,19 +78,23 @@ pub(crate) async fn record_refund(
         report,
         now: app.clock.now(),
     };
-    let refund = app
+    let (refund, mark) = app
         .db
         .run_tx("record_refund", input, |connection, input| {
             Box::pin(record(connection, input))
         })
         .await?;
-    app.evaluate_now(brand_id, order_id).await;
+    app.evaluate_now(brand_id, order_id, mark).await;
     Ok(refund)
 }
 
-async fn record(connection: &mut Connection, input: &Input) -> Result<wire::Refund, Error> {
+/// Returns the refund, and the mark on its order where it is new.
+async fn record(
+    connection: &mut Connection,
+    input: &Input,
+) -> Result<(wire::Refund, Option<i64>), Error> {
     if let Some(kept) = request::find(connection, &input.key).await? {
-        return convert::kept(&kept);
+        return Ok((convert::kept(&kept)?, None));
     }
     let (brand_id, order_id) = (&input.brand_id, &input.order_id);
     let reported = &input.report.refund;
@@ -102,16 +105,16 @@ async fn record(connection: &mut Connection, input: &Input) -> Result<wire::Refu
         }
     }
     let recorded = input.report.recorded(input.now);
-    let recorded = if refunds::insert(connection, brand_id, order_id, &recorded).await? {
-        let mark = NewMark::new(Subject::Order(order_id.clone()));
-        dirty_marks::insert(connection, brand_id, &mark).await?;
-        recorded
-    } else {
-        find_same(connection, input).await?
+    let (recorded, mark) = match refunds::insert(connection, brand_id, order_id, &recorded).await? {
+        true => {
+            let mark = dirty_marks::insert_order(connection, brand_id, order_id).await?;
+            (recorded, Some(mark))
+        }
+        false => (find_same(connection, input).await?, None),
     };
     let refund = convert::refund(&recorded);
     request::keep(connection, &input.key, refund.encode_to_vec(), input.now).await?;
-    Ok(refund)
+    Ok((refund, mark))
 }
 
 /// Returns the refund of that id, if it is the same.

@@ -16,10 +16,7 @@ use super::{App, record_order::StatusReport};
 use crate::{
     convert,
     error::Error,
-    store::{
-        dirty_marks::{self, NewMark, Subject},
-        order_statuses,
-    },
+    store::{dirty_marks, order_statuses},
 };
 
 struct Input {
@@ -51,19 +48,23 @@ pub(crate) async fn record_status(
         status: report.recorded(now),
         now,
     };
-    let status = app
+    let (status, mark) = app
         .db
         .run_tx("record_status", input, |connection, input| {
             Box::pin(record(connection, input))
         })
         .await?;
-    app.evaluate_now(brand_id, order_id).await;
+    app.evaluate_now(brand_id, order_id, mark).await;
     Ok(status)
 }
 
-async fn record(connection: &mut Connection, input: &Input) -> Result<wire::OrderStatus, Error> {
+/// Returns the status, and the mark on its order.
+async fn record(
+    connection: &mut Connection,
+    input: &Input,
+) -> Result<(wire::OrderStatus, Option<i64>), Error> {
     if let Some(kept) = request::find(connection, &input.key).await? {
-        return convert::kept(&kept);
+        return Ok((convert::kept(&kept)?, None));
     }
     let status = convert::order_status(&input.status);
     order_statuses::keep(
@@ -74,8 +75,7 @@ async fn record(connection: &mut Connection, input: &Input) -> Result<wire::Orde
         input.now,
     )
     .await?;
-    let mark = NewMark::new(Subject::Order(input.order_id.clone()));
-    dirty_marks::insert(connection, &input.brand_id, &mark).await?;
+    let mark = dirty_marks::insert_order(connection, &input.brand_id, &input.order_id).await?;
     request::keep(connection, &input.key, status.encode_to_vec(), input.now).await?;
-    Ok(status)
+    Ok((status, Some(mark)))
 }

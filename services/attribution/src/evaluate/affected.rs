@@ -52,9 +52,7 @@ pub(crate) async fn orders(
             continue;
         }
         match &mark.subject {
-            Subject::Order(order_id) => {
-                found.insert(order_id.clone());
-            }
+            Subject::Orders(order_ids) => found.extend(order_ids.iter().cloned()),
             Subject::Account(account_id) => keep(&mut reach.accounts, *account_id, from_time),
             Subject::Cart(cart_id) => keep(&mut reach.carts, cart_id.clone(), from_time),
             Subject::Customer(customer_id) => {

@@ -47,6 +47,8 @@ static LEDGER_ENTRIES: Count<2> = Count::new(
 pub(crate) struct Evaluate {
     pub(crate) brand_id: BrandId,
     pub(crate) order_ids: Vec<OrderId>,
+    /// The marks that have led to them, to be deleted with that.
+    pub(crate) marks: Vec<i64>,
     pub(crate) now: DateTime<Utc>,
     pub(crate) seed: Seed,
 }
@@ -83,7 +85,6 @@ pub(crate) async fn evaluate(
     }
     let mut recorded = orders::lock(connection, brand_id, &input.order_ids).await?;
     let ids: Vec<OrderId> = recorded.iter().map(|order| order.id.clone()).collect();
-    let marks = dirty_marks::list_of_orders(connection, brand_id, &ids).await?;
     let awaited = Awaited::load(connection, brand_id, &ids).await?;
     for order_id in &awaited.seen {
         awaited_sign_ins::delete(connection, brand_id, order_id).await?;
@@ -93,8 +94,8 @@ pub(crate) async fn evaluate(
     let facts = facts::load(connection, brand_id, &recorded).await?;
     let decided: Vec<Decided> = facts.iter().map(Decided::from).collect();
     let evaluated = book(connection, input, &decided).await?;
-    if !marks.is_empty() {
-        dirty_marks::delete(connection, brand_id, &marks).await?;
+    if !input.marks.is_empty() {
+        dirty_marks::delete(connection, brand_id, &input.marks).await?;
     }
     Ok(evaluated)
 }
@@ -203,7 +204,9 @@ async fn book(
     let persons: Vec<AccountId> = persons.into_iter().collect();
     let link_revisions = links::known_revisions(connection, brand_id, &persons).await?;
     let mut known = attributions::list(connection, brand_id, &ids).await?;
-    let mut booked = ledger_entries::booked(connection, brand_id, &ids).await?;
+    // What was never evaluated is booked nowhere.
+    let evaluated: Vec<OrderId> = known.keys().cloned().collect();
+    let mut booked = ledger_entries::booked(connection, brand_id, &evaluated).await?;
     let mut evaluated = Evaluated::default();
     let (mut changed, mut entries, mut changes) = (Vec::new(), Vec::new(), Vec::new());
     for one in decided {

@@ -7,7 +7,7 @@
 //!
 //! Source: SPEC 43, 44.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::id::{BrandId, OrderId, RecomputationId};
@@ -94,14 +94,14 @@ async fn take_turn(app: &App, brand_id: &BrandId, id: RecomputationId) -> Result
         )
         .await?
     };
-    let mut failed = Vec::new();
+    let mut failed = BTreeSet::new();
     match page.last().cloned() {
         None => state.complete_time = Some(app.clock.now()),
         Some(last) => {
             state.last = Some(last);
             state.evaluated_count += i64::try_from(page.len()).unwrap_or(ORDERS);
             let orders = page.into_iter().map(|(_, order_id)| order_id);
-            let pass = evaluate_each(app, brand_id, orders).await;
+            let pass = evaluate_each(app, brand_id, orders, Vec::new()).await;
             state.changed_count += pass.changed_count;
             failed = pass.failed;
         }
@@ -128,8 +128,13 @@ async fn claim(
 
 async fn advance(
     connection: &mut Connection,
-    (brand_id, state, claim_time, failed): &(BrandId, Recomputation, DateTime<Utc>, Vec<OrderId>),
+    (brand_id, state, claim_time, failed): &(
+        BrandId,
+        Recomputation,
+        DateTime<Utc>,
+        BTreeSet<OrderId>,
+    ),
 ) -> Result<(), StoreError> {
-    dirty_marks::insert_orders(connection, brand_id, failed).await?;
+    dirty_marks::insert_orders(connection, brand_id, failed.clone()).await?;
     recomputations::advance(connection, brand_id, state, *claim_time).await
 }

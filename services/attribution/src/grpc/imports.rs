@@ -46,6 +46,8 @@ struct Line {
 /// A batch whose orders are recorded or refused.
 struct Recorded {
     answers: Vec<(i64, String, Answer)>,
+    /// The marks on those of which there is something new.
+    marks: Vec<i64>,
     /// Why nothing more can be read, where that is so.
     end: Option<Status>,
 }
@@ -108,9 +110,8 @@ async fn record(
             Err(status) => end = Some(status),
         }
     }
-    let mut answers = import_orders::record(&app, &brand_id, orders)
-        .await?
-        .into_iter();
+    let recorded = import_orders::record(&app, &brand_id, orders).await?;
+    let (marks, mut answers) = (recorded.marks, recorded.answers.into_iter());
     let answers = names.into_iter().map(|(number, order_id, refusal)| {
         let answer = match refusal {
             Some(error) => Err(error),
@@ -122,6 +123,7 @@ async fn record(
     });
     Ok(Recorded {
         answers: answers.collect(),
+        marks,
         end,
     })
 }
@@ -154,12 +156,13 @@ async fn evaluate(
     brand_id: &BrandId,
     recorded: Result<Recorded, Error>,
 ) -> Result<(Recorded, Views), Error> {
-    let recorded = recorded?;
+    let mut recorded = recorded?;
     let answers = recorded.answers.iter();
     let accepted: BTreeSet<OrderId> = answers
         .filter_map(|(_, _, answer)| answer.as_ref().ok().cloned())
         .collect();
-    let views = import_orders::evaluate(app, brand_id, &accepted).await?;
+    let marks = std::mem::take(&mut recorded.marks);
+    let views = import_orders::evaluate(app, brand_id, &accepted, marks).await?;
     Ok((recorded, views))
 }
 

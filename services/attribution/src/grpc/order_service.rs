@@ -22,7 +22,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::{Caller, answer, imports};
 use crate::{
     app::{
-        App, attributions, orders, record_checkout::record_checkout, record_order::record_order,
+        App, orders, record_checkout::record_checkout, record_order::record_order,
         record_refund::record_refund, record_status::record_status,
     },
     convert::{self, RefundField},
@@ -72,13 +72,7 @@ impl OrderMethods {
             ..request
         };
         let key = caller.request_key(&self.0, "RecordOrder", &body.request_id, &body)?;
-        let order_id = report.id.clone();
-        let view = record_order(&self.0, brand_id, key, report, token).await?;
-        let order = orders::get_order(&self.0, brand_id, &order_id).await?;
-        let view = match view {
-            Some(view) => view,
-            None => attributions::get_attribution(&self.0, brand_id, &order_id, None).await?,
-        };
+        let (order, view) = record_order(&self.0, brand_id, key, report, token).await?;
         Ok(RecordOrderResponse {
             order: Some(convert::order(&order)),
             attribution: Some(convert::attribution::attribution(&view)),

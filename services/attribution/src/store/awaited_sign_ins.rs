@@ -1,6 +1,6 @@
 //! The table `awaited_sign_in`: orders whose consistency token tells of a sign-in not seen yet.
 
-use diesel::{ExpressionMethods, OptionalExtension, QueryDsl};
+use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, upsert::excluded};
 use diesel_async::RunQueryDsl;
 use domain::id::{AccountId, BrandId, OrderId};
 use kit::{
@@ -11,8 +11,8 @@ use kit::{
 
 use super::schema::awaited_sign_in;
 
-/// Inserts what a new order waits for.
-pub(crate) async fn insert(
+/// Keeps what an order waits for, in the place of what it waited for before.
+pub(crate) async fn keep(
     connection: &mut Connection,
     brand_id: &BrandId,
     order_id: &OrderId,
@@ -24,6 +24,12 @@ pub(crate) async fn insert(
             awaited_sign_in::order_id.eq(Sql(order_id)),
             awaited_sign_in::account_id.eq(Sql(token.account_id)),
             awaited_sign_in::link_revision.eq(token.link_revision),
+        ))
+        .on_conflict((awaited_sign_in::brand_id, awaited_sign_in::order_id))
+        .do_update()
+        .set((
+            awaited_sign_in::account_id.eq(excluded(awaited_sign_in::account_id)),
+            awaited_sign_in::link_revision.eq(excluded(awaited_sign_in::link_revision)),
         ))
         .execute(c)
         .await)?;

@@ -4,6 +4,8 @@
 //! evaluation that looks at the facts after it has read the mark. So whoever sees a mark sees its
 //! fact, and no fact is without a mark until it was looked at, whoever commits first.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use diesel::{
     ExpressionMethods, QueryDsl, Queryable,
@@ -22,8 +24,8 @@ use super::schema::dirty_mark;
 /// What a fact has touched.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Subject {
-    /// An order itself.
-    Order(OrderId),
+    /// Orders themselves.
+    Orders(BTreeSet<OrderId>),
     /// What is known of an account, or its place in a person.
     Account(AccountId),
     /// Who buys under a customer id.
@@ -32,8 +34,8 @@ pub(crate) enum Subject {
     Cart(CartId),
 }
 
-/// The kind of a mark on an order.
-const ORDER: &str = "ORDER";
+/// Between the ids of orders, in which no control character is.
+const SEPARATOR: char = '\n';
 
 /// A mark that is not written yet.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,7 +91,10 @@ struct Row {
 impl Subject {
     fn columns(&self) -> (&'static str, String) {
         match self {
-            Self::Order(id) => (ORDER, id.to_string()),
+            Self::Orders(ids) => {
+                let ids: Vec<&str> = ids.iter().map(OrderId::as_str).collect();
+                ("ORDER", ids.join(&SEPARATOR.to_string()))
+            }
             Self::Account(id) => ("ACCOUNT", id.to_string()),
             Self::Customer(id) => ("CUSTOMER", id.to_string()),
             Self::Cart(id) => ("CART", id.to_string()),
@@ -98,7 +103,10 @@ impl Subject {
 
     fn parse(kind: &str, subject: &str) -> Option<Self> {
         match kind {
-            ORDER => subject.parse().ok().map(Self::Order),
+            "ORDER" => {
+                let ids = subject.split(SEPARATOR).map(|id| id.parse().ok());
+                ids.collect::<Option<_>>().map(Self::Orders)
+            }
             "ACCOUNT" => subject.parse().ok().map(Self::Account),
             "CUSTOMER" => subject.parse().ok().map(Self::Customer),
             "CART" => subject.parse().ok().map(Self::Cart),
@@ -124,12 +132,12 @@ impl TryFrom<Row> for Mark {
     }
 }
 
-/// Inserts a mark, in the transaction of the fact.
+/// Inserts a mark, in the transaction of the fact, and returns its number.
 pub(crate) async fn insert(
     connection: &mut Connection,
     brand_id: &BrandId,
     mark: &NewMark,
-) -> Result<(), StoreError> {
+) -> Result<i64, StoreError> {
     let (kind, subject) = mark.subject.columns();
     query!(connection, |c| diesel::insert_into(dirty_mark::table)
         .values((
@@ -139,9 +147,9 @@ pub(crate) async fn insert(
             dirty_mark::from_time.eq(mark.from_time.map(Sql)),
             dirty_mark::trace_parent.eq(mark.kept_trace_parent().map(Sql)),
         ))
-        .execute(c)
-        .await)?;
-    Ok(())
+        .returning(dirty_mark::mark_number)
+        .get_result(c)
+        .await)
 }
 
 /// Inserts marks, in the transaction of the facts; on PostgreSQL by one statement.
@@ -185,15 +193,28 @@ fn insertion(marks: &[(BrandId, NewMark)]) -> PgText<'static> {
     .bind::<Array<Nullable<DbText>>, _>(trace_parents.collect::<Vec<_>>())
 }
 
-/// Marks orders, in the transaction of the facts.
+/// Marks orders by one mark, in the transaction of the facts, and returns its number; without orders
+/// there is none.
 pub(crate) async fn insert_orders(
     connection: &mut Connection,
     brand_id: &BrandId,
-    orders: &[OrderId],
-) -> Result<(), StoreError> {
-    let mark = |order: &OrderId| NewMark::new(Subject::Order(order.clone()));
-    let marks = orders.iter().map(|order| (brand_id.clone(), mark(order)));
-    insert_all(connection, &marks.collect::<Vec<_>>()).await
+    orders: BTreeSet<OrderId>,
+) -> Result<Option<i64>, StoreError> {
+    if orders.is_empty() {
+        return Ok(None);
+    }
+    let mark = NewMark::new(Subject::Orders(orders));
+    insert(connection, brand_id, &mark).await.map(Some)
+}
+
+/// Marks an order, in the transaction of a fact about it, and returns the mark's number.
+pub(crate) async fn insert_order(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+    order: &OrderId,
+) -> Result<i64, StoreError> {
+    let subject = Subject::Orders([order.clone()].into());
+    insert(connection, brand_id, &NewMark::new(subject)).await
 }
 
 /// Returns the Brands that have marks, each with the greatest number that one has now.
@@ -236,22 +257,6 @@ pub(crate) async fn list(
         .load(c)
         .await)?;
     rows.into_iter().map(Mark::try_from).collect()
-}
-
-/// Returns the numbers of the marks on orders themselves.
-pub(crate) async fn list_of_orders(
-    connection: &mut Connection,
-    brand_id: &BrandId,
-    orders: &[OrderId],
-) -> Result<Vec<i64>, StoreError> {
-    let subjects: Vec<Sql<&OrderId>> = orders.iter().map(Sql).collect();
-    query!(connection, |c| dirty_mark::table
-        .filter(dirty_mark::brand_id.eq(Sql(brand_id)))
-        .filter(dirty_mark::subject_kind.eq(Sql(ORDER)))
-        .filter(dirty_mark::subject.eq_any(&subjects))
-        .select(dirty_mark::mark_number)
-        .load(c)
-        .await)
 }
 
 /// Returns whether the Brand has a mark.

@@ -179,6 +179,9 @@ pub(crate) async fn booked(
     brand_id: &BrandId,
     orders: &[OrderId],
 ) -> Result<BTreeMap<OrderId, Vec<Booked>>, StoreError> {
+    if orders.is_empty() {
+        return Ok(BTreeMap::new());
+    }
     let orders: Vec<Sql<&OrderId>> = orders.iter().map(Sql).collect();
     let rows: Vec<(Sql<OrderId>, Sql<MemberId>, i64)> =
         query!(connection, |c| ledger_entry::table

@@ -195,7 +195,7 @@ async fn a_mark_reads_back_and_its_number_is_never_used_again() {
             Subject::Account(account(1)),
             Subject::Customer("ann: ä".parse().unwrap()),
             Subject::Cart("cart".parse().unwrap()),
-            Subject::Order("o".parse().unwrap()),
+            Subject::Orders(["o", "ö, 2"].map(|id| id.parse().unwrap()).into()),
         ];
         let mut numbers = std::collections::BTreeSet::new();
         for subject in subjects {
