@@ -11,7 +11,7 @@ use domain::{
     id::{BrandId, OrderId},
     ledger::net_amount,
     money::{Currency, Money, MoneyError},
-    order::{BuyerKeys, Checkout, OrderStatus, PaymentState, StatusLabel},
+    order::{BuyerKeys, Checkout, OrderStatus, PaymentState, RecordedRefund, StatusLabel},
 };
 use kit::{
     convert::{field, optional_instant, timestamp},
@@ -32,7 +32,6 @@ use crate::{
         record_refund::RefundReport,
     },
     error::Error,
-    store::refunds::RecordedRefund,
 };
 
 /// Returns the span of a duration, truncated to microseconds; `None` where it is out of range.

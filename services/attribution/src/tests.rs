@@ -21,7 +21,7 @@ use domain::{
     attribution::Outcome,
     id::{AccountId, BrandId, MemberId, OrderId},
     money::{Currency, Money},
-    order::{BuyerKeys, StatusLabel},
+    order::{BuyerKeys, RecordedRefund, StatusLabel},
 };
 use kit::{
     access::Bearer,
@@ -98,8 +98,22 @@ impl World {
         }
     }
 
+    /// Returns the same world at an instant of its own.
+    pub(crate) fn at(&self, time: DateTime<Utc>) -> Self {
+        let clock = Clock::manual(time);
+        Self {
+            app: Self::process(self.app.db.clone(), &clock),
+            brand: self.brand.clone(),
+            database: Arc::clone(&self.database),
+            clock,
+        }
+    }
+
     async fn replica(database: &TestDatabase, clock: &Clock) -> Arc<App> {
-        let db: Db = database.open(migrations()).await;
+        Self::process(database.open(migrations()).await, clock)
+    }
+
+    fn process(db: Db, clock: &Clock) -> Arc<App> {
         let secrets = Secrets::random();
         let credential = Bearer::new(&secrets.suite_secret).unwrap();
         // Nobody listens on port 1.
@@ -209,12 +223,26 @@ impl World {
         refund: &str,
         amount: Money,
     ) -> Result<wire::Refund, Error> {
+        let refund = domain::order::Refund {
+            id: refund.parse().unwrap(),
+            amount,
+        };
+        let refund_time = self.clock.now();
+        let recorded = RecordedRefund {
+            refund,
+            refund_time,
+        };
+        self.refund_at(order, recorded).await
+    }
+
+    pub(crate) async fn refund_at(
+        &self,
+        order: &str,
+        recorded: RecordedRefund,
+    ) -> Result<wire::Refund, Error> {
         let report = RefundReport {
-            refund: domain::order::Refund {
-                id: refund.parse().unwrap(),
-                amount,
-            },
-            given_time: None,
+            refund: recorded.refund,
+            given_time: Some(recorded.refund_time),
         };
         let (key, id) = (self.new_request("RecordRefund"), order_id(order));
         record_refund(&self.app, &self.brand, key, &id, report).await

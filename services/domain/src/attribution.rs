@@ -13,7 +13,7 @@
 //! | `SELF_PURCHASE`         | the only ones that qualify are the buyer's own                    |
 //! | `BUYER_UNKNOWN`         | no key resolves to an account that is known                       |
 //! | `BUYER_AMBIGUOUS`       | the key that resolves names several persons                       |
-//! | `BUYER_ERASED`          | the key that resolves names somebody who was erased               |
+//! | `BUYER_ERASED`          | the key that resolves names somebody who was erased before the order |
 //!
 //! Every chatroom that was considered has one [`Reason`], the first that applies:
 //!
@@ -52,11 +52,12 @@
 //! | the client                                 | earlier                              | no: he had not signed in yet |
 //! | the client                                 | any time, Brand counts links retroactively | yes |
 //!
-//! What links serve is the table of [`crate::person`].
+//! What links serve is the table of [`crate::person`], and what an erasure freezes that of `erasure`.
 //!
 //! Source: SPEC 36 to 42, 44, 47, 55.
 
 mod contest;
+mod erasure;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -68,7 +69,7 @@ use crate::{
     evidence::{ChatroomEvidence, Conversation, Qualification},
     id::{AccountId, ChatroomId, CustomerId, LinkId, MemberId},
     label::labels,
-    order::{Checkout, Order, OrderStatus, Refund},
+    order::{Checkout, Order, OrderStatus, RecordedRefund},
     person::{Horizon, Links, PersonAt, Standing},
 };
 
@@ -94,7 +95,7 @@ pub struct OrderFacts {
     /// What became of the order. Bears on the ledger alone.
     pub statuses: Vec<OrderStatus>,
     /// What was given back. Bears on the ledger alone.
-    pub refunds: Vec<Refund>,
+    pub refunds: Vec<RecordedRefund>,
 }
 
 /// A customer id under which a Member himself buys (SPEC 41).
@@ -123,6 +124,8 @@ pub struct Attribution {
     pub credits: Vec<Credit>,
     /// Every chatroom that was considered, by id.
     pub considered: Vec<Considered>,
+    /// When the buyer was erased, where that was after the order: only facts of then and before count.
+    pub freeze_time: Option<DateTime<Utc>>,
 }
 
 /// A Member who is credited.
@@ -170,7 +173,7 @@ pub enum Outcome {
     BuyerUnknown,
     /// Several persons could be the buyer.
     BuyerAmbiguous,
-    /// The buyer was erased; what is booked stays as it is.
+    /// The buyer was erased before.
     BuyerErased,
 }
 
@@ -230,8 +233,39 @@ labels!(Reason {
 
 /// Returns what the order of `facts` is credited to, and why.
 ///
-/// Source: SPEC 36 to 42, 44, 47.
+/// Source: SPEC 36 to 42, 44, 47, 55.
 pub fn attribute(facts: &OrderFacts) -> Attribution {
+    let erasures = facts.later_erasures();
+    for erase_time in &erasures {
+        let then = decide(&facts.as_of(*erase_time));
+        if erase_time_of_buyer(&then, facts) == Some(*erase_time) {
+            return Attribution {
+                freeze_time: Some(*erase_time),
+                ..then
+            };
+        }
+    }
+    let now = decide(facts);
+    match erase_time_of_buyer(&now, facts) {
+        // What finds him now did not find him then, and may change nothing any more.
+        Some(erase_time) => Attribution {
+            freeze_time: Some(erase_time),
+            ..decide(&facts.as_of(erase_time))
+        },
+        None => now,
+    }
+}
+
+fn erase_time_of_buyer(attribution: &Attribution, facts: &OrderFacts) -> Option<DateTime<Utc>> {
+    let buyer = attribution.buyer?;
+    let mut accounts = facts.accounts.iter();
+    accounts
+        .find(|one| one.account == buyer.account)?
+        .erase_time
+}
+
+/// Decides by all of the facts, whether or not the buyer was erased after the order.
+fn decide(facts: &OrderFacts) -> Attribution {
     let order_time = facts.order.order_time;
     let revision = AttributionPolicyRevision::in_force(&facts.policies, order_time);
     let finding = find_buyer(
@@ -254,6 +288,7 @@ pub fn attribute(facts: &OrderFacts) -> Attribution {
         policy: revision,
         credits: Vec::new(),
         considered: Vec::new(),
+        freeze_time: None,
     }
 }
 
@@ -307,6 +342,7 @@ fn attribute_to(
         policy: revision,
         credits: credits_of(&considered, &person),
         considered,
+        freeze_time: None,
     }
 }
 

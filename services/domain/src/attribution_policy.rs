@@ -76,6 +76,8 @@ pub struct AttributionPolicyRevision {
     pub revision: u64,
     /// Orders placed at or after it count by the policy. May lie in the past.
     pub effective_time: DateTime<Utc>,
+    /// When it was set.
+    pub create_time: DateTime<Utc>,
     /// The policy.
     pub policy: AttributionPolicy,
 }
@@ -169,6 +171,7 @@ impl AttributionPolicyRevision {
             .unwrap_or(Self {
                 revision: 0,
                 effective_time: DateTime::<Utc>::MIN_UTC,
+                create_time: DateTime::<Utc>::MIN_UTC,
                 policy: AttributionPolicy::default(),
             })
     }
@@ -188,6 +191,7 @@ mod tests {
             .map(|(revision, effective)| AttributionPolicyRevision {
                 revision: *revision,
                 effective_time: at(*effective),
+                create_time: at(0),
                 policy: AttributionPolicy::default(),
             })
             .collect();

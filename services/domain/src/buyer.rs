@@ -15,16 +15,14 @@
 //! | accounts                                         | finding                              |
 //! |--------------------------------------------------|--------------------------------------|
 //! | none that is known                               | the next key; after the last `BUYER_UNKNOWN` |
-//! | one that was erased at or after the order        | `BUYER_ERASED`: what is booked is frozen |
-//! | living ones of one person                        | that account; of several, the person's root |
-//! | living ones of several persons                   | `BUYER_AMBIGUOUS`                    |
+//! | ones of one person that were there when the order was placed | that account; of several, the person's root |
+//! | ones of several persons that were there          | `BUYER_AMBIGUOUS`                    |
 //! | only such as were erased before the order        | `BUYER_ERASED`                       |
 //!
 //! Where the rules are silent:
 //!
-//! - An erased account keeps its keys for the orders placed up to its erasure; a new account of the
-//!   same customer has them for the orders after it. Otherwise the new account would unbook what
-//!   rule 55 freezes.
+//! - An erased account keeps its keys for the orders placed up to its erasure, which are decided as of
+//!   then (`attribution::erasure`); a new account of the same customer has them for the orders after it.
 //! - An erased key stops the search. Going on to a weaker key could credit another person's Member
 //!   with the order of somebody who asked to be forgotten.
 //! - An account has an e-mail from the instant it got it, less the clock's tolerance, until the
@@ -54,6 +52,8 @@ pub struct AccountFact {
     pub account: AccountId,
     /// The customer's id at the Brand; only a client account has one.
     pub customer: Option<CustomerId>,
+    /// When it was made.
+    pub create_time: DateTime<Utc>,
     /// When it was upgraded from a temporary account; `None` where it never was.
     pub upgrade_time: Option<DateTime<Utc>>,
     /// When it was erased.
@@ -127,7 +127,7 @@ pub enum BuyerFinding {
     Unknown,
     /// Several persons.
     Ambiguous,
-    /// Somebody who was erased.
+    /// Somebody who was erased before.
     Erased,
 }
 
@@ -187,13 +187,10 @@ fn resolve(
     if hits.is_empty() {
         return None;
     }
-    let erased_since = |hit: &&AccountFact| hit.erase_time.is_some_and(|time| order_time <= time);
-    if hits.iter().any(erased_since) {
-        return Some(BuyerFinding::Erased);
-    }
+    let was_there = |hit: &&&AccountFact| hit.erase_time.is_none_or(|time| order_time <= time);
     let living: BTreeSet<AccountId> = hits
         .iter()
-        .filter(|hit| hit.erase_time.is_none())
+        .filter(was_there)
         .map(|hit| hit.account)
         .collect();
     let by_root: BTreeMap<AccountId, AccountId> = living

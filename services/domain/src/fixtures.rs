@@ -85,6 +85,7 @@ pub(crate) fn temporary_fact(account: AccountId) -> AccountFact {
     AccountFact {
         account,
         customer: None,
+        create_time: day(-30),
         upgrade_time: None,
         erase_time: None,
         emails: Vec::new(),

@@ -6,7 +6,6 @@
 //!
 //! | [`BookingState`] | when                                         | target of a credited Member      |
 //! |---------------|----------------------------------------------|----------------------------------|
-//! | `FROZEN`      | the buyer was erased                         | none: nothing is booked any more |
 //! | `CANCELLED`   | the latest status is a cancellation or return | zero                            |
 //! | `UNCONFIRMED` | no status was ever exactly `OK`              | zero                             |
 //! | `PAYABLE`     | else                                         | floor(share × commission rate)   |
@@ -23,16 +22,18 @@
 //! cannot be subtracted from it and does not count; the services refuse one, but it may have come
 //! before its order.
 //!
+//! Where the buyer was erased after the order, statuses and refunds count that are of then or before.
+//!
 //! Source: SPEC 40, 43, 45, 46, 55.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    attribution::{Attribution, OrderFacts, Outcome},
+    attribution::{Attribution, OrderFacts},
     id::{ChatroomId, MemberId, RefundId},
     label::labels,
     money::{Money, PartsPerMillion},
-    order::{PaymentState, Refund},
+    order::{OrderStatus, PaymentState, Refund},
 };
 
 /// What should be booked for an order, and the arithmetic that leads there (SPEC 47).
@@ -53,8 +54,6 @@ pub struct Targets {
 /// Whether anything is to be booked for an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum BookingState {
-    /// What is booked stays as it is, for good.
-    Frozen,
     /// Nothing is earned, because the order was cancelled.
     Cancelled,
     /// Nothing is earned yet.
@@ -64,7 +63,6 @@ pub enum BookingState {
 }
 
 labels!(BookingState {
-    Frozen => "FROZEN",
     Cancelled => "CANCELLED",
     Unconfirmed => "UNCONFIRMED",
     Payable => "PAYABLE",
@@ -109,13 +107,17 @@ pub struct Entry {
 ///
 /// Source: SPEC 43.
 pub fn decide_targets(facts: &OrderFacts, attribution: &Attribution) -> Targets {
-    let state = match (attribution.outcome, PaymentState::of(&facts.statuses)) {
-        (Outcome::BuyerErased, _) => BookingState::Frozen,
-        (_, PaymentState::Cancelled) => BookingState::Cancelled,
-        (_, PaymentState::Unconfirmed) => BookingState::Unconfirmed,
-        (_, PaymentState::Confirmed) => BookingState::Payable,
+    let counts = |time| attribution.freeze_time.is_none_or(|freeze| time <= freeze);
+    let statuses = facts.statuses.iter().filter(|one| counts(one.status_time));
+    let statuses: Vec<OrderStatus> = statuses.cloned().collect();
+    let state = match PaymentState::of(&statuses) {
+        PaymentState::Cancelled => BookingState::Cancelled,
+        PaymentState::Unconfirmed => BookingState::Unconfirmed,
+        PaymentState::Confirmed => BookingState::Payable,
     };
-    let net = net_amount(facts.order.total, &facts.refunds);
+    let refunds = facts.refunds.iter().filter(|one| counts(one.refund_time));
+    let refunds: Vec<Refund> = refunds.map(|one| one.refund.clone()).collect();
+    let net = net_amount(facts.order.total, &refunds);
     let commission_rate = attribution.policy.policy.commission_rate;
     let weights: Vec<u32> = attribution
         .credits
@@ -151,9 +153,6 @@ pub fn decide_targets(facts: &OrderFacts, attribution: &Attribution) -> Targets 
 /// `booked` has what was booked for this order, also for Members who are credited no longer.
 /// Source: SPEC 43.
 pub fn decide_entries(targets: &Targets, booked: &[Booked]) -> Vec<Entry> {
-    if targets.state == BookingState::Frozen {
-        return Vec::new();
-    }
     let target_of: BTreeMap<MemberId, i64> = targets
         .targets
         .iter()

@@ -90,6 +90,15 @@ pub struct Refund {
     pub amount: Money,
 }
 
+/// A refund as it was recorded.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecordedRefund {
+    /// The refund.
+    pub refund: Refund,
+    /// When it was made.
+    pub refund_time: DateTime<Utc>,
+}
+
 /// Whether an order earns anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PaymentState {

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// What makes two calls the same call.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestKey {
     brand_id: BrandId,
     principal: String,

@@ -97,6 +97,9 @@ pub(crate) async fn explain(
             attribution
         }
     };
+    if let Some(freeze_time) = attribution.freeze_time {
+        facts = facts.as_of(freeze_time);
+    }
     let targets = decide_targets(&facts, &attribution);
     let link_revision = match attribution.person {
         Some(person) => links::known_revision(&mut connection, brand_id, person).await?,
@@ -105,7 +108,7 @@ pub(crate) async fn explain(
     let attempts = buyer_keys::attempts(&facts, &attribution.policy.policy);
     let computed = finding(&attribution, &targets, link_revision);
     Ok(Explanation {
-        view: explained(view, computed, &recorded, without_link),
+        view: explained(view, computed, &recorded),
         recorded,
         facts,
         evidence_counts,
@@ -117,15 +120,13 @@ pub(crate) async fn explain(
 }
 
 /// The facts may be a moment newer than the last evaluation, so the attribution that is shown beside
-/// them is computed from them; one that was frozen is shown as it was.
+/// them is computed from them.
 fn explained(
     view: AttributionView,
     computed: crate::store::attributions::Finding,
     recorded: &RecordedOrder,
-    without_link: Option<LinkId>,
 ) -> AttributionView {
     let stored = match view.stored {
-        Some(stored) if stored.finding.is_frozen && without_link.is_none() => stored,
         Some(stored) => StoredAttribution {
             finding: computed,
             ..stored

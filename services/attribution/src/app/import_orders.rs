@@ -24,7 +24,7 @@ use chrono::{DateTime, Utc};
 use diesel_async::RunQueryDsl;
 use domain::{
     id::{BrandId, OrderId, RefundId},
-    order::{OrderStatus, decide_order_time},
+    order::{OrderStatus, RecordedRefund, decide_order_time},
 };
 use kit::{
     consistency::ConsistencyToken,
@@ -45,7 +45,7 @@ use crate::{
     store::{
         awaited_sign_ins, dirty_marks, order_statuses,
         orders::{self, RecordedOrder},
-        refunds::{self, RecordedRefund},
+        refunds,
     },
 };
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use domain::{
     id::{BrandId, OrderId},
-    order::OrderStatus,
+    order::{OrderStatus, RecordedRefund},
 };
 use kit::db::{Connection, StoreError};
 
@@ -18,7 +18,7 @@ use crate::{
             self, RecordedOrder,
             pages::{self, Filter},
         },
-        refunds::{self, RecordedRefund},
+        refunds,
     },
 };
 

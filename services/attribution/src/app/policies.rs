@@ -77,9 +77,9 @@ async fn set(connection: &mut Connection, input: &Input) -> Result<SetPolicy, Er
         revision: AttributionPolicyRevision {
             revision,
             effective_time: input.effective_time,
+            create_time: input.now,
             policy: input.policy,
         },
-        create_time: input.now,
         service_id: input.service_id.clone(),
     };
     attribution_policies::insert(connection, brand_id, &set).await?;

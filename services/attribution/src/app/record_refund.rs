@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use domain::{
     id::{BrandId, OrderId},
-    order::Refund,
+    order::{RecordedRefund, Refund},
 };
 use kit::{
     db::Connection,
@@ -16,10 +16,7 @@ use super::App;
 use crate::{
     convert::{self, RefundField},
     error::Error,
-    store::{
-        dirty_marks, orders,
-        refunds::{self, RecordedRefund},
-    },
+    store::{dirty_marks, orders, refunds},
 };
 
 /// A refund as it is reported.

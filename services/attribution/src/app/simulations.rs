@@ -25,10 +25,7 @@ use crate::{
         facts,
         order::{Awaited, Decided},
     },
-    store::{
-        attributions::{self, Finding, StoredAttribution},
-        orders,
-    },
+    store::{attributions::Finding, orders},
 };
 
 /// How many orders are looked at together.
@@ -71,8 +68,10 @@ pub(crate) async fn simulate(
         return Err(CallError::field("until_time", "must come after from_time").into());
     }
     let tried = AttributionPolicyRevision {
-        revision: 0,
+        // It counts before all others.
+        revision: u64::MAX,
         effective_time: from_time,
+        create_time: app.clock.now(),
         policy,
     };
     let mut simulation = Simulation::default();
@@ -112,25 +111,21 @@ async fn try_page(
     simulation.order_count += i64::try_from(recorded.len()).unwrap_or(ORDERS);
     let awaited = Awaited::load(connection, brand_id, ids).await?;
     recorded.retain(|order| !awaited.unseen.contains(&order.id));
-    let known = attributions::list(connection, brand_id, ids).await?;
     for facts in facts::load(connection, brand_id, &recorded).await? {
-        let known = known.get(&facts.order.id);
-        simulation.add(facts, known, tried);
+        simulation.add(facts, tried);
     }
     Ok(())
 }
 
 impl Simulation {
-    fn add(
-        &mut self,
-        mut facts: OrderFacts,
-        known: Option<&StoredAttribution>,
-        tried: AttributionPolicyRevision,
-    ) {
+    fn add(&mut self, mut facts: OrderFacts, tried: AttributionPolicyRevision) {
         // Which links are known bears on no winner or target.
-        let finding = |facts: &OrderFacts| Decided::from(facts).finding(known, 0);
+        let finding = |facts: &OrderFacts| Decided::from(facts).finding(0);
         let present = finding(&facts);
-        facts.policies = vec![tried];
+        facts.policies.push(AttributionPolicyRevision {
+            effective_time: facts.order.order_time,
+            ..tried
+        });
         let simulated = finding(&facts);
         self.changed_count += i64::from(credits(&present) != credits(&simulated));
         let currency = facts.order.total.currency();

@@ -211,9 +211,9 @@ fn arithmetic(explanation: &Explanation) -> wire::Arithmetic {
         .facts
         .refunds
         .iter()
-        .filter(|refund| refund.amount.currency() == currency)
+        .filter(|refund| refund.refund.amount.currency() == currency)
         .fold(0_i64, |sum, refund| {
-            sum.saturating_add(refund.amount.minor_units())
+            sum.saturating_add(refund.refund.amount.minor_units())
         });
     let shares = targets.targets.iter().map(|target| wire::ShareLine {
         member_id: target.member.to_string(),

@@ -88,7 +88,7 @@ pub(crate) fn policy_revision(set: &SetPolicy) -> wire::AttributionPolicyRevisio
         revision: i64::try_from(set.revision.revision).unwrap_or(i64::MAX),
         policy: Some(policy_to_wire(&set.revision.policy)),
         effective_time: Some(timestamp(set.revision.effective_time)),
-        create_time: Some(timestamp(set.create_time)),
+        create_time: Some(timestamp(set.revision.create_time)),
         service_id: set.service_id.clone(),
     }
 }

@@ -10,7 +10,7 @@ use domain::{
     email::EmailDigest,
     evidence::{ChatroomEvidence, Evidence},
     id::{AccountId, BrandId, CartId, CustomerId, OrderId},
-    order::{Checkout, Order, OrderStatus, Refund},
+    order::{Checkout, Order, OrderStatus, RecordedRefund},
     person::{Link, Links},
 };
 use kit::{
@@ -21,7 +21,7 @@ use kit::{
 use crate::store::{
     attribution_policies,
     chatrooms::{self, Chatroom},
-    checkouts,
+    checkouts, first_instant,
     messages::{self, Question},
     order_statuses,
     orders::RecordedOrder,
@@ -181,7 +181,7 @@ struct Known {
     own_customers: BTreeMap<CustomerId, Vec<OwnCustomer>>,
     policies: Vec<AttributionPolicyRevision>,
     statuses: BTreeMap<OrderId, Vec<OrderStatus>>,
-    refunds: BTreeMap<OrderId, Vec<Refund>>,
+    refunds: BTreeMap<OrderId, Vec<RecordedRefund>>,
 }
 
 impl Known {
@@ -215,9 +215,9 @@ impl Known {
         Ok(Self {
             evidence: messages::evidence_before(connection, brand_id, &questions).await?,
             own_customers: own_customers(connection, brand_id, &customers).await?,
-            policies: policies(connection, brand_id, orders).await?,
+            policies: policies(connection, brand_id, orders, &accounts).await?,
             statuses: by_order(statuses),
-            refunds: by_order(refunds.into_iter().map(|(id, one)| (id, one.refund))),
+            refunds: by_order(refunds),
             accounts,
             chatrooms,
         })
@@ -302,6 +302,7 @@ async fn account_facts(
                 emails: emails.remove(&account.id).unwrap_or_default(),
                 account: account.id,
                 customer: account.customer_id,
+                create_time: account.create_time,
                 upgrade_time: account.upgrade_time,
                 erase_time: account.erase_time,
             };
@@ -337,14 +338,22 @@ async fn own_customers(
     Ok(found)
 }
 
+/// For orders whose buyer was erased also those that others have superseded since.
 async fn policies(
     connection: &mut Connection,
     brand_id: &BrandId,
     orders: &[Order],
+    accounts: &BTreeMap<AccountId, AccountFact>,
 ) -> Result<Vec<AttributionPolicyRevision>, StoreError> {
     let times = || orders.iter().map(|order| order.order_time);
     let Some((first_time, last_time)) = times().min().zip(times().max()) else {
         return Ok(Vec::new());
+    };
+    let is_any_erased = accounts.values().any(|one| one.erase_time.is_some());
+    let first_time = if is_any_erased {
+        first_instant()
+    } else {
+        first_time
     };
     attribution_policies::list_in_force(connection, brand_id, first_time, last_time).await
 }

@@ -241,11 +241,8 @@ async fn book(
 
 impl Decided {
     /// Returns what is to be kept in the place of what is known.
-    pub(crate) fn finding(&self, known: Option<&StoredAttribution>, link_revision: i64) -> Finding {
-        match known {
-            Some(known) if self.targets.state == BookingState::Frozen => frozen(&known.finding),
-            _ => finding(&self.attribution, &self.targets, link_revision),
-        }
+    pub(crate) fn finding(&self, link_revision: i64) -> Finding {
+        finding(&self.attribution, &self.targets, link_revision)
     }
 
     /// Returns what is to be kept, and whether it is another than is known.
@@ -255,7 +252,7 @@ impl Decided {
         link_revision: i64,
         now: DateTime<Utc>,
     ) -> (bool, StoredAttribution) {
-        let finding = self.finding(known.as_ref(), link_revision);
+        let finding = self.finding(link_revision);
         match known {
             Some(known) if known.finding == finding => (false, known),
             known => {
@@ -317,14 +314,6 @@ impl Decided {
     }
 }
 
-/// What is frozen stays as it is (SPEC 55).
-fn frozen(known: &Finding) -> Finding {
-    Finding {
-        is_frozen: true,
-        ..known.clone()
-    }
-}
-
 fn target_of(entry: &Entry, booked: &[Booked]) -> Money {
     let before = booked
         .iter()
@@ -360,7 +349,7 @@ pub(crate) fn finding(attribution: &Attribution, targets: &Targets, link_revisio
         person,
         policy_revision: attribution.policy.revision,
         link_revision,
-        is_frozen: targets.state == BookingState::Frozen,
+        is_frozen: attribution.freeze_time.is_some(),
         credits: credits.collect(),
     }
 }

@@ -21,7 +21,6 @@ use super::{revision, schema::attribution_policy, to_column};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SetPolicy {
     pub(crate) revision: AttributionPolicyRevision,
-    pub(crate) create_time: DateTime<Utc>,
     /// Who set it.
     pub(crate) service_id: String,
 }
@@ -89,9 +88,9 @@ impl TryFrom<Row> for SetPolicy {
             revision: AttributionPolicyRevision {
                 revision: revision("attribution_policy.revision", row.revision)?,
                 effective_time: row.effective_time.0,
+                create_time: row.create_time.0,
                 policy,
             },
-            create_time: row.create_time.0,
             service_id: row.service_id,
         })
     }
@@ -121,7 +120,7 @@ pub(crate) async fn insert(
         attribution_policy::commission_rate_ppm.eq(rate),
         attribution_policy::retroactive_links.eq(policy.retroactive_links),
         attribution_policy::typed_email_allowed.eq(policy.typed_email_allowed),
-        attribution_policy::create_time.eq(Sql(set.create_time)),
+        attribution_policy::create_time.eq(Sql(set.revision.create_time)),
         attribution_policy::service_id.eq(&set.service_id),
     ))
     .execute(c)
@@ -157,7 +156,8 @@ pub(crate) async fn find(
     row.map(SetPolicy::try_from).transpose()
 }
 
-/// Returns when the next policy behind `set` takes effect: from then on `set` counts for no order.
+/// Returns when the next policy behind `set` takes effect that is no younger: from then on `set` counts
+/// for no order, also not as of an instant at which younger ones were not there yet.
 pub(crate) async fn next_effective_time(
     connection: &mut Connection,
     brand_id: &BrandId,
@@ -166,6 +166,7 @@ pub(crate) async fn next_effective_time(
     let next: Option<Sql<DateTime<Utc>>> = query!(connection, |c| attribution_policy::table
         .filter(attribution_policy::brand_id.eq(Sql(brand_id)))
         .filter(attribution_policy::effective_time.gt(Sql(set.revision.effective_time)))
+        .filter(attribution_policy::create_time.le(Sql(set.revision.create_time)))
         .order(attribution_policy::effective_time)
         .select(attribution_policy::effective_time)
         .first(c)

@@ -9,7 +9,7 @@ use diesel_async::RunQueryDsl;
 use domain::{
     id::{BrandId, OrderId, RefundId},
     money::Currency,
-    order::Refund,
+    order::{RecordedRefund, Refund},
 };
 use kit::{
     db::{Connection, DbText, DbTime, PgText, Sql, StoreError},
@@ -17,14 +17,6 @@ use kit::{
 };
 
 use super::{conflict_unless, money, schema::refund};
-
-/// A refund as it was recorded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RecordedRefund {
-    pub(crate) refund: Refund,
-    /// When; decides nothing.
-    pub(crate) refund_time: DateTime<Utc>,
-}
 
 #[derive(Queryable)]
 struct Row {

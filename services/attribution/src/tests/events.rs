@@ -75,13 +75,22 @@ fn email((byte, provenance, from_time): &(u8, EmailProvenance, DateTime<Utc>)) -
 }
 
 pub(crate) fn erased(account: AccountId, customer: &str, erase_time: DateTime<Utc>) -> Event {
+    erased_with_emails(account, customer, erase_time, &[])
+}
+
+pub(crate) fn erased_with_emails(
+    account: AccountId,
+    customer: &str,
+    erase_time: DateTime<Utc>,
+    emails: &[(u8, EmailProvenance, DateTime<Utc>)],
+) -> Event {
     event(Payload::AccountErased(AccountErased {
         account_id: account.to_string(),
         revision: 9,
         erasure_id: Uuid::nil().to_string(),
         erase_time: Some(timestamp(erase_time)),
         customer_id: customer.to_owned(),
-        email_digests: Vec::new(),
+        email_digests: emails.iter().map(email).collect(),
         person_id: account.to_string(),
         link_revision: 9,
     }))
@@ -108,7 +117,7 @@ pub(crate) fn unlinked(
     link(number, temporary, client, scope, link_time, revoke_time)
 }
 
-fn link(
+pub(crate) fn link(
     number: u128,
     temporary: AccountId,
     client: AccountId,

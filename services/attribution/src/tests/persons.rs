@@ -376,7 +376,14 @@ async fn an_erasure_freezes_what_is_booked() {
         world.status("o", "OK", minute(4)).await;
         let erased = events::erased(account(CLIENT), "ann", minute(5));
         world.hear_identity([erased]).await; // SPEC 55
+        world.clock.advance(TimeDelta::minutes(6));
         world.refund("o", "r", eur(9_000)).await.unwrap();
+        world.status("o", "CANCELLED", minute(6)).await;
+        world
+            .policy(day(-50), |policy| policy.commission_rate_ppm = 0)
+            .await
+            .unwrap();
+        world.hear_identity([revocation(day(0))]).await;
         world.settle().await;
         let finding = world.attribution("o").await.stored.unwrap().finding;
         assert_eq!(
@@ -384,7 +391,7 @@ async fn an_erasure_freezes_what_is_booked() {
             (Outcome::Conversation, true)
         );
         assert_eq!(world.entries().await, [450]);
-        let later = order("later", minute(5), by_customer("ann"));
+        let later = order("later", minute(6), by_customer("ann"));
         let view = world.record(later).await.unwrap();
         assert_eq!(outcome(&view), Some(Outcome::BuyerErased));
         let stranger = order("other", minute(3), by_account(account(77)));

@@ -3,9 +3,10 @@ use proptest::{collection::vec, prelude::*, sample::select};
 use super::*;
 use crate::{
     attribution_policy::{AttributionPolicy, Model},
+    email::Provenance,
     fixtures::{
-        account, chatroom, client_fact, customer, day, link, link_id, member, microseconds, minute,
-        order, revoked, talk, temporary_fact,
+        account, chatroom, client_fact, customer, day, digest, email, link, link_id, member,
+        microseconds, minute, order, revoked, talk, temporary_fact,
     },
     order::BuyerKeys,
 };
@@ -71,6 +72,7 @@ fn under(policy: AttributionPolicy) -> Vec<AttributionPolicyRevision> {
     vec![AttributionPolicyRevision {
         revision: 1,
         effective_time: day(0),
+        create_time: day(0),
         policy,
     }]
 }
@@ -390,7 +392,7 @@ fn an_order_without_a_person_or_chatroom_says_so() {
     };
     check(&unknown, Outcome::BuyerUnknown, &[]); // SPEC 35
     let mut erased = strangers;
-    erased.accounts[0].erase_time = Some(day(20));
+    erased.accounts[0].erase_time = Some(day(9));
     check(&erased, Outcome::BuyerErased, &[]); // SPEC 55
 }
 
@@ -407,4 +409,62 @@ fn the_policy_in_force_at_the_orders_time_counts() {
     facts.policies[0].effective_time = day(10) + microseconds(1);
     let reasons = [(1, Reason::Won), (2, Reason::LessRecent)];
     check(&facts, Outcome::Conversation, &reasons);
+}
+
+/// The buyer is known by a typed e-mail alone, and was erased on day 12.
+fn erased_later() -> OrderFacts {
+    let mut facts = facts();
+    facts.order.keys = BuyerKeys {
+        email: Some(digest(7)),
+        ..BuyerKeys::default()
+    };
+    facts.chatrooms = vec![room(1, ANN, MAY, 10, 10)];
+    let account = &mut facts.accounts[0];
+    account.emails = vec![email(7, Provenance::Typed, day(1), None)];
+    account.erase_time = Some(day(12));
+    facts.policies = under(AttributionPolicy {
+        typed_email_allowed: true,
+        ..AttributionPolicy::default()
+    });
+    facts
+}
+
+#[test]
+fn an_order_is_frozen_as_of_its_buyers_erasure() {
+    let mut facts = erased_later();
+    let found = check(&facts, Outcome::Conversation, &[(1, Reason::Won)]); // SPEC 42, 55
+    assert_eq!(found.freeze_time, Some(day(12)));
+    // A policy that was set later, by which his e-mail would find nobody.
+    let mut later = facts.policies[0];
+    (later.revision, later.create_time) = (2, day(13));
+    later.policy.typed_email_allowed = false;
+    facts.policies.push(later);
+    assert_eq!(attribute(&facts), found);
+    // He has it still where it was set before.
+    facts.policies[1].create_time = day(12);
+    let found = check(&facts, Outcome::BuyerUnknown, &[]);
+    assert_eq!(found.freeze_time, None);
+}
+
+#[test]
+fn what_finds_an_erased_buyer_too_late_credits_nobody() {
+    let mut facts = erased_later();
+    let mut later = facts.policies[0];
+    (later.revision, later.create_time) = (2, day(13));
+    facts.policies[0].policy.typed_email_allowed = false;
+    facts.policies.push(later);
+    let found = check(&facts, Outcome::BuyerUnknown, &[]); // SPEC 55
+    assert_eq!(found.freeze_time, Some(day(12)));
+}
+
+#[test]
+fn links_made_and_revoked_after_an_erasure_leave_its_orders_as_they_are() {
+    let mut facts = facts();
+    facts.accounts[0].erase_time = Some(day(12));
+    facts.chatrooms = vec![room(1, PHONE, MAY, 10, 10)];
+    let made = link(1, account(PHONE), account(ANN), day(10));
+    facts.links = Links::from_iter([revoked(made, day(13))]);
+    check(&facts, Outcome::Conversation, &[(1, Reason::Won)]); // SPEC 42, 55
+    facts.links = Links::from_iter([revoked(made, day(12))]);
+    check(&facts, Outcome::NoChatroom, &[(1, Reason::LinkRevoked)]);
 }

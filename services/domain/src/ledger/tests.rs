@@ -4,11 +4,12 @@ use super::*;
 use crate::{
     attribution::{OrderFacts, attribute},
     attribution_policy::{AttributionPolicy, AttributionPolicyRevision, Model},
+    buyer::AccountFact,
     fixtures::{
         account, chatroom, client_fact, customer, day, eur, link, member, order, revoked, talk,
     },
     money::Currency,
-    order::{BuyerKeys, OrderStatus, StatusLabel},
+    order::{BuyerKeys, OrderStatus, RecordedRefund, StatusLabel},
     person::{Link, Links},
 };
 
@@ -26,7 +27,15 @@ fn status(days: i64, label: &str) -> OrderStatus {
     }
 }
 
-fn refund(id: &str, minor_units: i64) -> Refund {
+/// On day 30.
+fn refund(id: &str, minor_units: i64) -> RecordedRefund {
+    RecordedRefund {
+        refund: given_back(id, minor_units),
+        refund_time: day(30),
+    }
+}
+
+fn given_back(id: &str, minor_units: i64) -> Refund {
     Refund {
         id: RefundId::parse(id).unwrap(),
         amount: eur(minor_units),
@@ -59,6 +68,7 @@ fn facts(members: &[u128]) -> OrderFacts {
         policies: vec![AttributionPolicyRevision {
             revision: 1,
             effective_time: day(0),
+            create_time: day(0),
             policy,
         }],
         statuses: vec![status(10, "OK")],
@@ -178,15 +188,27 @@ fn a_recomputation_books_the_difference() {
 }
 
 #[test]
-fn an_erasure_freezes_what_is_booked() {
+fn what_comes_after_an_erasure_changes_nothing_that_is_booked() {
     let mut booked = Vec::new();
     let mut facts = facts(&[1]);
     check(&mut booked, &facts, &[(1, 1_000)]);
     facts.accounts[0].erase_time = Some(day(20));
     facts.statuses.push(status(21, "CANCELLED"));
-    facts.refunds.push(refund("a", 5_000));
+    facts.refunds.push(refund("a", 5_000)); // of day 30
+    let mut later = facts.policies[0];
+    (later.revision, later.create_time) = (2, day(21));
+    later.policy.commission_rate = rate(0);
+    facts.policies.push(later);
+    let again = AccountFact {
+        create_time: day(21),
+        ..client_fact(account(2), "ann")
+    };
+    facts.accounts.push(again);
     let targets = check(&mut booked, &facts, &[]); // SPEC 42, 55
-    assert_eq!(targets.state, BookingState::Frozen);
+    assert_eq!(targets.state, BookingState::Payable);
+    // What was before it counts whenever it is heard of.
+    facts.refunds[0].refund_time = day(20);
+    check(&mut booked, &facts, &[(1, -500)]);
 }
 
 #[test]
@@ -197,7 +219,7 @@ fn what_nobody_has_a_share_in_is_the_houses() {
 
 #[test]
 fn refunds_of_one_id_count_once_in_whatever_order() {
-    let (small, great) = (refund("a", 1_000), refund("a", 3_000));
+    let (small, great) = (given_back("a", 1_000), given_back("a", 3_000));
     for refunds in [[small.clone(), great.clone()], [great, small]] {
         assert_eq!(net_amount(eur(10_000), &refunds), eur(7_000)); // SPEC 45
     }
@@ -208,14 +230,14 @@ fn a_refund_in_another_currency_does_not_count() {
     let yen = Money::new(500, Currency::parse("JPY").unwrap());
     let other = Refund {
         amount: yen,
-        ..refund("a", 0)
+        ..given_back("a", 0)
     };
     assert_eq!(net_amount(eur(10_000), &[other]), eur(10_000)); // SPEC 46
 }
 
 #[test]
 fn no_amount_overflows() {
-    let most = refund("a", i64::MAX);
+    let most = given_back("a", i64::MAX);
     assert_eq!(net_amount(eur(i64::MAX), &[most]), eur(0));
     let mut facts = facts(&[1]);
     facts.order.total = eur(i64::MAX);
@@ -316,7 +338,7 @@ proptest! {
         let numbers: Vec<u128> = (1..=members).collect();
         let mut facts = facts(&numbers);
         facts.order.total = eur(total);
-        facts.refunds = vec![refund("a", refunded)];
+        facts.refunds = vec![given_back("a", refunded)];
         facts.policies[0].policy.commission_rate = rate(parts);
         let targets = decide_targets(&facts, &attribute(&facts));
         let shares: i64 = targets.targets.iter().map(|one| one.share.minor_units()).sum();

@@ -31,6 +31,8 @@ pub struct Account {
     pub state: AccountState,
     /// A client's id at the Brand.
     pub customer_id: Option<CustomerId>,
+    /// When it was made; of one of which its erasure alone is known, when it was erased.
+    pub create_time: DateTime<Utc>,
     /// When a temporary account became a client.
     pub upgrade_time: Option<DateTime<Utc>>,
     /// When it was erased.
@@ -58,6 +60,7 @@ struct Row {
     kind: Sql<String>,
     state: Sql<String>,
     customer_id: Option<Sql<CustomerId>>,
+    create_time: Sql<DateTime<Utc>>,
     upgrade_time: Option<Sql<DateTime<Utc>>>,
     erase_time: Option<Sql<DateTime<Utc>>>,
 }
@@ -73,6 +76,7 @@ impl TryFrom<Row> for Account {
             state: AccountState::from_str_name(&row.state.0)
                 .ok_or_else(corrupt("account.state"))?,
             customer_id: row.customer_id.map(|id| id.0),
+            create_time: row.create_time.0,
             upgrade_time: row.upgrade_time.map(|time| time.0),
             erase_time: row.erase_time.map(|time| time.0),
         })
@@ -85,6 +89,7 @@ const COLUMNS: (
     account::kind,
     account::state,
     account::customer_id,
+    account::create_time,
     account::upgrade_time,
     account::erase_time,
 ) = (
@@ -92,6 +97,7 @@ const COLUMNS: (
     account::kind,
     account::state,
     account::customer_id,
+    account::create_time,
     account::upgrade_time,
     account::erase_time,
 );

@@ -12,7 +12,7 @@ use domain::{
     ledger::decide_targets,
     message::{MessageKind, MessageOrigin, Side},
     money::{Currency, Money, PartsPerMillion},
-    order::{BuyerKeys, Order, OrderStatus, Refund, StatusLabel},
+    order::{BuyerKeys, Order, OrderStatus, RecordedRefund, Refund, StatusLabel},
     person::{Link, LinkScope, Links},
 };
 use rapport::client::shop::{COMMISSION_RATE_PPM, ShopMember};
@@ -72,6 +72,7 @@ fn account(id: &str, customer_id: Option<&str>) -> anyhow::Result<AccountFact> {
     Ok(AccountFact {
         account: id.parse()?,
         customer: customer_id.map(str::parse).transpose()?,
+        create_time: DateTime::UNIX_EPOCH,
         upgrade_time: None,
         erase_time: None,
         emails: Vec::new(),
@@ -123,6 +124,7 @@ fn policy() -> anyhow::Result<AttributionPolicyRevision> {
     Ok(AttributionPolicyRevision {
         revision: 1,
         effective_time: DateTime::UNIX_EPOCH,
+        create_time: DateTime::UNIX_EPOCH,
         policy,
     })
 }
@@ -138,11 +140,15 @@ fn statuses(placed: &Placed) -> anyhow::Result<Vec<OrderStatus>> {
     statuses.collect()
 }
 
-fn refunds(placed: &Placed) -> anyhow::Result<Vec<Refund>> {
+fn refunds(placed: &Placed) -> anyhow::Result<Vec<RecordedRefund>> {
     let refunds = placed.refund_minor_units.into_iter().map(|minor_units| {
-        Ok(Refund {
+        let refund = Refund {
             id: "first".parse()?,
             amount: euros(minor_units)?,
+        };
+        Ok(RecordedRefund {
+            refund,
+            refund_time: placed.time,
         })
     });
     refunds.collect()

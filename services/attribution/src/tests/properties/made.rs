@@ -12,9 +12,10 @@ use domain::{
     id::{AccountId, BrandId, MemberId},
     message::{MessageKind, MessageOrigin, Side},
     money::PartsPerMillion,
-    order::{BuyerKeys, Checkout, Order, OrderStatus, Refund, StatusLabel},
+    order::{BuyerKeys, Checkout, Order, OrderStatus, RecordedRefund, Refund, StatusLabel},
     person::{Link, LinkScope, Links},
 };
+use kit::convert::timestamp;
 use rapport_proto::event::v1::{self as event, EmailProvenance, Event, event::Payload};
 
 use super::random::Random;
@@ -30,14 +31,14 @@ pub(super) enum Fact {
     Chat(Box<Event>),
     Order(Box<OrderReport>),
     Status(String, OrderStatus),
-    Refund(String, Refund),
+    Refund(String, RecordedRefund),
     Checkout(Checkout),
     Policy(AttributionPolicyRevision),
 }
 
 impl Fact {
     /// How many kinds there are.
-    pub(super) const KINDS: u64 = 10;
+    pub(super) const KINDS: u64 = 11;
 
     /// Returns what kind of fact it is, below [`Fact::KINDS`].
     pub(super) fn kind(&self) -> u64 {
@@ -47,6 +48,7 @@ impl Fact {
                 Some(Payload::LinkChanged(_)) => 1,
                 Some(Payload::MemberChanged(_)) => 2,
                 Some(Payload::ChatroomOpened(_)) => 3,
+                Some(Payload::AccountErased(_)) => 10,
                 _ => 4,
             },
             Self::Order(_) => 5,
@@ -61,13 +63,13 @@ impl Fact {
 /// All facts of a world, in the words of the domain.
 pub(super) struct Made {
     accounts: Vec<AccountFact>,
-    links: Vec<Link>,
+    pub(super) links: Vec<Link>,
     chatrooms: Vec<(u128, AccountId, MemberId, Vec<MessageFact>)>,
     own_customers: Vec<OwnCustomer>,
     checkouts: Vec<Checkout>,
     pub(super) orders: Vec<OrderReport>,
     statuses: Vec<(String, OrderStatus)>,
-    refunds: Vec<(String, Refund)>,
+    refunds: Vec<(String, RecordedRefund)>,
     policies: Vec<AttributionPolicyRevision>,
 }
 
@@ -96,7 +98,7 @@ impl Made {
             for label in ["OK", "OK", "OK", "CANCELLED", "SHIPPED"] {
                 if random.is(2) {
                     let status = OrderStatus {
-                        status_time: random.instant(-3, 0),
+                        status_time: random.instant(-3, 1),
                         label: StatusLabel::parse(label).unwrap(),
                     };
                     made.statuses.push((id.clone(), status));
@@ -106,9 +108,12 @@ impl Made {
                 if random.is(3) {
                     let amount = eur(i64::try_from(random.below(7_000)).unwrap());
                     let id_of_refund = refund.parse().unwrap();
-                    let refund = Refund {
-                        id: id_of_refund,
-                        amount,
+                    let refund = RecordedRefund {
+                        refund: Refund {
+                            id: id_of_refund,
+                            amount,
+                        },
+                        refund_time: random.instant(-3, 2),
                     };
                     made.refunds.push((id.clone(), refund));
                 }
@@ -232,7 +237,7 @@ fn links(random: &mut Random) -> Vec<Link> {
             if position < revoked_count {
                 links.push(Link {
                     revision: 2,
-                    revoke_time: Some(day(20)),
+                    revoke_time: Some(random.instant(-3, 2)),
                     ..made
                 });
             }
@@ -258,17 +263,32 @@ fn accounts(random: &mut Random, links: &[Link]) -> Vec<AccountFact> {
         emails.dedup();
         let fact = AccountFact {
             account: account(number),
+            create_time: day(-30),
             customer: (is_client || is_upgraded)
                 .then(|| format!("customer-{number}").parse().unwrap()),
             upgrade_time: is_upgraded.then(|| random.instant(-4, 0)),
-            erase_time: None,
+            erase_time: random.is(8).then(|| random.instant(-3, 1)),
             emails,
         };
         if !random.is(16) {
+            accounts.extend(comes_again(random, &fact));
             accounts.push(fact);
         }
     }
     accounts
+}
+
+/// A client who was erased may sign in later, and is a new account.
+fn comes_again(random: &mut Random, erased: &AccountFact) -> Option<AccountFact> {
+    let erase_time = erased.erase_time?;
+    let number = erased.account.uuid().as_u128() + 0x20;
+    (erased.customer.is_some() && random.is(2)).then(|| AccountFact {
+        account: AccountId::from(uuid::Uuid::from_u128(number)),
+        create_time: erase_time + TimeDelta::hours(6),
+        upgrade_time: None,
+        erase_time: None,
+        ..erased.clone()
+    })
 }
 
 fn chatrooms(random: &mut Random) -> Vec<(u128, AccountId, MemberId, Vec<MessageFact>)> {
@@ -368,6 +388,7 @@ fn policies(random: &mut Random) -> Vec<AttributionPolicyRevision> {
         policies.push(AttributionPolicyRevision {
             revision,
             effective_time: random.instant(first_day, first_day + 1),
+            create_time: random.instant(-3, 1),
             policy: policy(random),
         });
     }
@@ -432,7 +453,16 @@ fn account_events(fact: &AccountFact) -> Vec<Event> {
     let customer = fact.customer.as_ref().map_or("", |id| id.as_str());
     let (id, upgrade_time) = (fact.account, fact.upgrade_time);
     let newest = events::account_changed(id, 2, customer, upgrade_time, &emails);
-    vec![events::temporary(id), newest]
+    let mut events = vec![events::temporary(id), newest];
+    for event in &mut events {
+        if let Some(Payload::AccountChanged(state)) = &mut event.payload {
+            state.create_time = Some(timestamp(fact.create_time));
+        }
+    }
+    let erase_time = fact.erase_time;
+    let erased = |time| events::erased_with_emails(id, customer, time, &emails);
+    events.extend(erase_time.map(erased));
+    events
 }
 
 fn link_event(link: &Link) -> Event {
@@ -441,12 +471,9 @@ fn link_event(link: &Link) -> Event {
         LinkScope::Tracking => event::LinkScope::Tracking,
         LinkScope::History => event::LinkScope::History,
     };
-    let make = if link.is_active() {
-        events::linked
-    } else {
-        events::unlinked
-    };
-    make(number, link.temporary, link.client, scope, link.link_time)
+    let (temporary, client) = (link.temporary, link.client);
+    let (link_time, revoke_time) = (link.link_time, link.revoke_time);
+    events::link(number, temporary, client, scope, link_time, revoke_time)
 }
 
 fn message_event(number: u128, visitor: AccountId, member: MemberId, fact: &MessageFact) -> Event {
