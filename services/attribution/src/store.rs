@@ -5,11 +5,11 @@
 //! telling one twice is telling it once.
 
 pub(crate) mod account_erasures;
-pub(crate) mod attribution_changes;
 pub(crate) mod attribution_policies;
 pub(crate) mod attributions;
 pub(crate) mod awaited_sign_ins;
 pub(crate) mod brands;
+pub(crate) mod changes;
 pub(crate) mod chatrooms;
 pub(crate) mod checkouts;
 pub(crate) mod dirty_marks;

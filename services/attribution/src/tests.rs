@@ -316,9 +316,8 @@ impl World {
             from_time: crate::store::first_instant(),
             until_time: last_instant(),
         };
-        let entries = ledger::list_entries(&self.app, &self.brand, &filter, None, 200)
-            .await
-            .unwrap();
+        let listed = ledger::list_entries(&self.app, &self.brand, &filter, None, 200);
+        let (entries, _) = listed.await.unwrap();
         entries
             .iter()
             .map(|entry| entry.amount.minor_units())

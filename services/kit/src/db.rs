@@ -19,6 +19,7 @@ mod error;
 mod pool;
 mod postgres;
 pub(crate) mod schema;
+mod snapshot;
 mod sqlite;
 #[cfg(test)]
 mod tests;
@@ -39,6 +40,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
 
 pub use error::{StoreError, TxError};
+pub use snapshot::uncommitted;
 pub use sqlite::SqliteConnection;
 pub use text::{PgText, generic_planning};
 pub use types::{DbText, DbTime, DbUuid, Locked, LockedDsl, Sql};

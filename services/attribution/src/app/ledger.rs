@@ -10,7 +10,7 @@ use kit::directory::members;
 use super::App;
 use crate::{
     error::Error,
-    store::ledger_entries::{self, Filter, LedgerEntry},
+    store::ledger_entries::{self, Filter, LedgerEntry, Moment},
 };
 
 /// Whose entries a caller may see.
@@ -48,16 +48,29 @@ pub(crate) async fn member_to_read(
     }
 }
 
-/// Returns the next `limit` entries by booking time, then by id, behind `after`.
+/// A place in a statement, behind an entry.
+pub(crate) type Place = (DateTime<Utc>, LedgerEntryId);
+
+/// Returns the next `limit` entries by booking time, then by id, behind `after`, and the moment of which
+/// the statement is: that of its first page.
 pub(crate) async fn list_entries(
     app: &App,
     brand_id: &BrandId,
     filter: &Filter,
-    after: Option<(DateTime<Utc>, LedgerEntryId)>,
+    after: Option<(Place, Moment)>,
     limit: i64,
-) -> Result<Vec<LedgerEntry>, Error> {
+) -> Result<(Vec<LedgerEntry>, Moment), Error> {
     let mut connection = app.db.read().await?;
-    Ok(ledger_entries::list(&mut connection, brand_id, filter, after, limit).await?)
+    let (place, moment) = match after {
+        Some((place, moment)) => (Some(place), moment),
+        None => (
+            None,
+            ledger_entries::moment(&mut connection, brand_id).await?,
+        ),
+    };
+    let entries =
+        ledger_entries::list(&mut connection, brand_id, filter, &moment, place, limit).await?;
+    Ok((entries, moment))
 }
 
 /// Returns what was booked for a Member before `until_time`, by currency.

@@ -1,9 +1,9 @@
 //! Telling attributions and entries of the ledger as they happen.
 //!
-//! The log says which changed, in commit order; what is told is what they are when it is read. So of
-//! an attribution that changes twice in a moment both changes may tell the last state, and nothing is
-//! left out. What a reader has not taken waits in the database: two batches are ahead of him, and who
-//! takes nothing for too long is told to come again.
+//! Each has the place of its last change in commit order (`store::changes`), and who reads on from a place
+//! is told what has changed since, as it is by then. So of an attribution that changes twice in a moment
+//! the last state is told, and nothing is left out. What a reader has not taken waits in the database: two
+//! batches are ahead of him, and who takes nothing for too long is told to come again.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -21,7 +21,7 @@ use super::{
 use crate::{
     error::Error,
     store::{
-        attribution_changes::{self, Change},
+        changes::{self, Change},
         ledger_entries::{self, LedgerEntry},
     },
 };
@@ -92,7 +92,7 @@ async fn tell(
     reader: &mpsc::Sender<Vec<Told>>,
 ) -> Result<(), Error> {
     let mut commits = app.db.commits();
-    let mut position = first_position(app, start).await?;
+    let mut position = first_position(app, brand_id, start).await?;
     let mut heartbeat_time = Instant::now();
     loop {
         commits.mark_unchanged();
@@ -123,9 +123,13 @@ async fn tell(
 }
 
 /// A position of another life of the database says nothing of this one: all is told again.
-async fn first_position(app: &App, start: Start) -> Result<Position, StoreError> {
+async fn first_position(
+    app: &App,
+    brand_id: &BrandId,
+    start: Start,
+) -> Result<Position, StoreError> {
     let mut connection = app.db.read().await?;
-    let end = attribution_changes::end(&mut connection).await?;
+    let end = changes::end(&mut connection, brand_id).await?;
     Ok(match start {
         Start::Now => end,
         Start::After(position) if position.incarnation == end.incarnation => position,
@@ -143,8 +147,7 @@ async fn read_after(
     position: &Position,
 ) -> Result<Vec<Told>, StoreError> {
     let mut connection = app.db.read().await?;
-    let changes =
-        attribution_changes::list_after(&mut connection, brand_id, position, BATCH_LENGTH).await?;
+    let changes = changes::list_after(&mut connection, brand_id, position, BATCH_LENGTH).await?;
     if changes.is_empty() {
         return Ok(Vec::new());
     }
@@ -167,10 +170,8 @@ async fn read_after(
     changes
         .iter()
         .map(|(position, change)| {
-            // What the log speaks of was committed with it, and is never removed.
-            let update = update(change).ok_or(StoreError::Corrupt {
-                what: "attribution_change",
-            })?;
+            // What has changed is never removed.
+            let update = update(change).ok_or(StoreError::Corrupt { what: "change" })?;
             Ok(Told {
                 position: position.clone(),
                 update,

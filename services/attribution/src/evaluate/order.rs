@@ -21,9 +21,8 @@ use super::facts;
 use crate::{
     app::attributions::AttributionView,
     store::{
-        attribution_changes::{self, Change},
         attributions::{self, Finding, StoredAttribution, StoredCredit},
-        awaited_sign_ins, dirty_marks,
+        awaited_sign_ins, changes, dirty_marks,
         ledger_entries::{self, LedgerEntry},
         orders,
     },
@@ -208,7 +207,7 @@ async fn book(
     let evaluated: Vec<OrderId> = known.keys().cloned().collect();
     let mut booked = ledger_entries::booked(connection, brand_id, &evaluated).await?;
     let mut evaluated = Evaluated::default();
-    let (mut changed, mut entries, mut changes) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut changed, mut entries) = (Vec::new(), Vec::new());
     for one in decided {
         let person = one.attribution.person;
         let link_revision = person.and_then(|person| link_revisions.get(&person));
@@ -218,24 +217,22 @@ async fn book(
         let (is_new, stored) = one.stored(known, link_revision, input.now);
         let missing = decide_entries(&one.targets, &booked);
         evaluated.note(one, is_new, &missing);
-        let change = |entry_id| Change {
-            order_id: one.order_id.clone(),
-            entry_id,
-        };
-        changes.extend(is_new.then(|| change(None)));
         for entry in &missing {
             let id = input.seed.id(entries.len());
             entries.push(one.entry(entry, &booked, stored.revision, id, input.now));
-            changes.push(change(Some(id)));
         }
         if is_new {
             changed.push((one.order_id.clone(), stored.clone()));
         }
         evaluated.views.push(one.view(stored, booked, &missing));
     }
-    attribution_changes::append(connection, brand_id, &changes).await?;
-    attributions::replace(connection, brand_id, &changed).await?;
-    ledger_entries::insert(connection, brand_id, &entries).await?;
+    if changed.is_empty() && entries.is_empty() {
+        return Ok(evaluated);
+    }
+    let last_number = changes::last_number(connection, brand_id).await?;
+    attributions::replace(connection, brand_id, &changed, last_number).await?;
+    let last_number = last_number + changed.len() as i64;
+    ledger_entries::insert(connection, brand_id, &entries, last_number).await?;
     Ok(evaluated)
 }
 

@@ -2,11 +2,7 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
-use domain::{
-    id::{LedgerEntryId, MemberId},
-    money::Money,
-};
+use domain::{id::MemberId, money::Money};
 use kit::{
     consistency::ConsistencyToken,
     convert::{field, optional_instant, required_instant, timestamp},
@@ -37,7 +33,10 @@ use crate::{
     },
     convert,
     error::Error,
-    store::{first_instant, last_instant, ledger_entries::Filter},
+    store::{
+        first_instant, last_instant,
+        ledger_entries::{Filter, Moment},
+    },
 };
 
 /// The methods of the service.
@@ -49,6 +48,7 @@ struct Cursor {
     /// In microseconds since 1970.
     book_time: i64,
     ledger_entry_id: Uuid,
+    moment: Moment,
 }
 
 impl AttributionMethods {
@@ -233,8 +233,10 @@ impl AttributionMethods {
         let page = Page::<Cursor>::open(request.page_size, &request.page_token, &list)?;
         let after = page.after().map(place).transpose()?;
         let (brand_id, limit) = (&caller.brand_id, page.limit());
-        let found = ledger::list_entries(&self.0, brand_id, &filter, after, limit).await?;
+        let listed = ledger::list_entries(&self.0, brand_id, &filter, after, limit);
+        let (found, moment) = listed.await?;
         let (found, next_page_token) = page.close(found, |last| Cursor {
+            moment,
             book_time: last.book_time.timestamp_micros(),
             ledger_entry_id: last.id.uuid(),
         });
@@ -286,11 +288,10 @@ impl AttributionMethods {
     }
 }
 
-fn place(cursor: &Cursor) -> Result<(DateTime<Utc>, LedgerEntryId), CallError> {
-    Ok((
-        page::instant(cursor.book_time)?,
-        cursor.ledger_entry_id.into(),
-    ))
+fn place(cursor: &Cursor) -> Result<(ledger::Place, Moment), CallError> {
+    let book_time = page::instant(cursor.book_time)?;
+    let place = (book_time, cursor.ledger_entry_id.into());
+    Ok((place, cursor.moment.clone()))
 }
 
 #[tonic::async_trait]

@@ -178,11 +178,12 @@ async fn credits(
 }
 
 /// Keeps what orders are credited to, in the place of what was kept before; on PostgreSQL by one
-/// statement for each table.
+/// statement for each table. Elsewhere the changes are numbered behind `last_number`.
 pub(crate) async fn replace(
     connection: &mut Connection,
     brand_id: &BrandId,
     changed: &[(OrderId, StoredAttribution)],
+    last_number: i64,
 ) -> Result<(), StoreError> {
     if changed.is_empty() {
         return Ok(());
@@ -192,7 +193,7 @@ pub(crate) async fn replace(
             insertion(brand_id, changed).execute(c).await?;
         }
         Connection::Sqlite(c) => {
-            for (order_id, stored) in changed {
+            for ((order_id, stored), number) in changed.iter().zip(last_number + 1..) {
                 let (finding, buyer) = (&stored.finding, stored.finding.buyer);
                 let state = (
                     attribution::revision.eq(to_column(stored.revision)),
@@ -204,6 +205,7 @@ pub(crate) async fn replace(
                     attribution::link_revision.eq(finding.link_revision),
                     attribution::is_frozen.eq(finding.is_frozen),
                     attribution::evaluate_time.eq(Sql(stored.evaluate_time)),
+                    attribution::change_number.eq(number),
                 );
                 diesel::insert_into(attribution::table)
                     .values((
@@ -238,7 +240,8 @@ fn insertion(brand_id: &BrandId, changed: &[(OrderId, StoredAttribution)]) -> Pg
          buyer_account_id = excluded.buyer_account_id, \
          person_account_id = excluded.person_account_id, \
          policy_revision = excluded.policy_revision, link_revision = excluded.link_revision, \
-         is_frozen = excluded.is_frozen, evaluate_time = excluded.evaluate_time",
+         is_frozen = excluded.is_frozen, evaluate_time = excluded.evaluate_time, \
+         transaction_id = excluded.transaction_id, change_number = excluded.change_number",
     )
     .bind::<DbText, _>(Sql(brand_id.clone()))
     .bind::<Array<DbText>, _>(order_ids)

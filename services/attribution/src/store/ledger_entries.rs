@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, IntoSql, QueryDsl, Queryable,
     dsl::sql,
-    sql_types::{Array, BigInt, Bool, Integer},
+    sql_types::{Array, BigInt, Bool, Integer, Text},
 };
 use diesel_async::RunQueryDsl;
 use domain::{
@@ -15,12 +15,13 @@ use domain::{
     money::{Currency, Money},
 };
 use kit::{
-    db::{Connection, DbText, DbTime, DbUuid, PgText, Sql, StoreError},
+    db::{Connection, DbText, DbTime, DbUuid, PgText, Sql, StoreError, uncommitted},
     query,
 };
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{money, revision, schema::ledger_entry, to_column};
+use super::{changes, money, revision, schema::ledger_entry, to_column};
 
 /// A booking.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,11 +100,13 @@ impl TryFrom<Row> for LedgerEntry {
     }
 }
 
-/// Inserts entries that are not there yet; on PostgreSQL by one statement.
+/// Inserts entries that are not there yet; on PostgreSQL by one statement. Elsewhere they are numbered
+/// behind `last_number`.
 pub(crate) async fn insert(
     connection: &mut Connection,
     brand_id: &BrandId,
     entries: &[LedgerEntry],
+    last_number: i64,
 ) -> Result<(), StoreError> {
     match connection {
         _ if entries.is_empty() => {}
@@ -111,7 +114,7 @@ pub(crate) async fn insert(
             insertion(brand_id, entries)?.execute(c).await?;
         }
         Connection::Sqlite(c) => {
-            for entry in entries {
+            for (entry, change_number) in entries.iter().zip(last_number + 1..) {
                 diesel::insert_into(ledger_entry::table)
                     .values((
                         ledger_entry::brand_id.eq(Sql(brand_id)),
@@ -126,6 +129,7 @@ pub(crate) async fn insert(
                             .eq(to_column(entry.attribution_revision)),
                         ledger_entry::policy_revision.eq(to_column(entry.policy_revision)),
                         ledger_entry::book_time.eq(Sql(entry.book_time)),
+                        ledger_entry::change_number.eq(change_number),
                     ))
                     .execute(c)
                     .await?;
@@ -249,47 +253,96 @@ pub(crate) struct Filter {
     pub(crate) until_time: DateTime<Utc>,
 }
 
-/// Returns the next `limit` entries by booking time, then by id, behind `after`.
+/// What had been booked at one moment; a page token carries it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub(crate) struct Moment {
+    /// Transactions from this number on had not been committed; on SQLite changes.
+    before: i64,
+    /// Neither had these, although their numbers are smaller.
+    running: Vec<i64>,
+}
+
+/// Takes the present moment.
+pub(crate) async fn moment(
+    connection: &mut Connection,
+    brand_id: &BrandId,
+) -> Result<Moment, StoreError> {
+    let (before, running) = match connection {
+        Connection::Postgres(c) => uncommitted(c).await?,
+        Connection::Sqlite(_) => (
+            changes::last_number(connection, brand_id).await? + 1,
+            Vec::new(),
+        ),
+    };
+    Ok(Moment { before, running })
+}
+
+/// The entries of a statement behind a place, of those for which `$as_of` holds.
+macro_rules! statement {
+    ($brand_id:ident, $filter:ident, $after:ident, $as_of:expr) => {{
+        let (time, id) = $after.unwrap_or(($filter.from_time, Uuid::nil().into()));
+        let member = $filter.member.map_or(Uuid::nil(), Uuid::from);
+        let order_id = $filter.order_id.as_ref().map_or("", OrderId::as_str);
+        let currency = $filter.currency.map_or("", Currency::as_str);
+        ledger_entry::table
+            .filter(ledger_entry::brand_id.eq(Sql($brand_id)))
+            .filter(ledger_entry::book_time.ge(Sql(time)))
+            .filter(ledger_entry::book_time.lt(Sql($filter.until_time)))
+            .filter(
+                ledger_entry::book_time
+                    .gt(Sql(time))
+                    .or(ledger_entry::ledger_entry_id.gt(Sql(id))),
+            )
+            .filter(
+                ledger_entry::member_id
+                    .eq(Sql(member))
+                    .or($filter.member.is_none().into_sql::<Bool>()),
+            )
+            .filter(
+                ledger_entry::order_id
+                    .eq(Sql(order_id))
+                    .or($filter.order_id.is_none().into_sql::<Bool>()),
+            )
+            .filter(
+                ledger_entry::currency_code
+                    .eq(Sql(currency))
+                    .or($filter.currency.is_none().into_sql::<Bool>()),
+            )
+            .filter($as_of)
+            .order((ledger_entry::book_time, ledger_entry::ledger_entry_id))
+            .select(COLUMNS)
+    }};
+}
+
+/// Returns the next `limit` entries by booking time, then by id, behind `after`, of those that had been
+/// booked at the moment.
+///
+/// An entry takes its time before it is committed, and may become visible after a page that its time is
+/// before: it belongs to the next statement, and none of this one.
 pub(crate) async fn list(
     connection: &mut Connection,
     brand_id: &BrandId,
     filter: &Filter,
+    moment: &Moment,
     after: Option<(DateTime<Utc>, LedgerEntryId)>,
     limit: i64,
 ) -> Result<Vec<LedgerEntry>, StoreError> {
-    let (time, id) = after.unwrap_or((filter.from_time, Uuid::nil().into()));
-    let member = filter.member.map_or(Uuid::nil(), Uuid::from);
-    let order_id = filter.order_id.as_ref().map_or("", OrderId::as_str);
-    let currency = filter.currency.map_or("", Currency::as_str);
-    let rows: Vec<Row> = query!(connection, |c| ledger_entry::table
-        .filter(ledger_entry::brand_id.eq(Sql(brand_id)))
-        .filter(ledger_entry::book_time.ge(Sql(time)))
-        .filter(ledger_entry::book_time.lt(Sql(filter.until_time)))
-        .filter(
-            ledger_entry::book_time
-                .gt(Sql(time))
-                .or(ledger_entry::ledger_entry_id.gt(Sql(id))),
-        )
-        .filter(
-            ledger_entry::member_id
-                .eq(Sql(member))
-                .or(filter.member.is_none().into_sql::<Bool>()),
-        )
-        .filter(
-            ledger_entry::order_id
-                .eq(Sql(order_id))
-                .or(filter.order_id.is_none().into_sql::<Bool>()),
-        )
-        .filter(
-            ledger_entry::currency_code
-                .eq(Sql(currency))
-                .or(filter.currency.is_none().into_sql::<Bool>()),
-        )
-        .order((ledger_entry::book_time, ledger_entry::ledger_entry_id))
-        .limit(limit)
-        .select(COLUMNS)
-        .load(c)
-        .await)?;
+    let rows: Vec<Row> = match connection {
+        Connection::Postgres(c) => {
+            let as_of = sql::<Bool>("(transaction_id < ")
+                .bind::<Text, _>(moment.before.to_string())
+                .sql("::xid8 AND transaction_id::text::bigint <> ALL(")
+                .bind::<Array<BigInt>, _>(&moment.running)
+                .sql("))");
+            let entries = statement!(brand_id, filter, after, as_of);
+            entries.limit(limit).load(c).await?
+        }
+        Connection::Sqlite(c) => {
+            let as_of = ledger_entry::change_number.lt(moment.before);
+            let entries = statement!(brand_id, filter, after, as_of);
+            entries.limit(limit).load(c).await?
+        }
+    };
     rows.into_iter().map(LedgerEntry::try_from).collect()
 }
 

@@ -118,6 +118,7 @@ diesel::table! {
     use diesel::sql_types::{BigInt, Bool, Nullable};
     use kit::db::{DbText, DbTime, DbUuid};
 
+    // On PostgreSQL it has a transaction_id as well, which only its own text reads.
     attribution (brand_id, order_id) {
         brand_id -> DbText,
         order_id -> DbText,
@@ -130,6 +131,7 @@ diesel::table! {
         link_revision -> BigInt,
         is_frozen -> Bool,
         evaluate_time -> DbTime,
+        change_number -> BigInt,
     }
 }
 
@@ -152,6 +154,7 @@ diesel::table! {
     use diesel::sql_types::{BigInt, Integer};
     use kit::db::{DbText, DbTime, DbUuid};
 
+    // On PostgreSQL it has a transaction_id as well, which only its own text reads.
     ledger_entry (brand_id, order_id, member_id, number) {
         brand_id -> DbText,
         order_id -> DbText,
@@ -164,6 +167,7 @@ diesel::table! {
         attribution_revision -> BigInt,
         policy_revision -> BigInt,
         book_time -> DbTime,
+        change_number -> BigInt,
     }
 }
 
@@ -221,19 +225,6 @@ diesel::table! {
         account_id -> DbUuid,
         erasure_id -> DbUuid,
         apply_time -> DbTime,
-    }
-}
-
-diesel::table! {
-    use diesel::sql_types::{BigInt, Nullable};
-    use kit::db::{DbText, DbUuid};
-
-    // On PostgreSQL it has a transaction_id as well, which only its own text reads.
-    attribution_change (brand_id, row_number) {
-        brand_id -> DbText,
-        row_number -> BigInt,
-        order_id -> DbText,
-        ledger_entry_id -> Nullable<DbUuid>,
     }
 }
 

@@ -1,9 +1,11 @@
 //! What is booked: statuses, refunds, windows, policies.
 
 use chrono::TimeDelta;
+use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
 use domain::attribution::Outcome;
-use kit::testing::TestEngine;
+use kit::{db::DatabaseUrl, testing::TestEngine};
 use rapport_proto::attribution::v1::AttributionModel;
+use secrecy::ExposeSecret;
 
 use super::{World, account, by_account, day, eur, events, member, minute, order, order_id};
 use crate::{
@@ -12,6 +14,7 @@ use crate::{
         ledger::{self, Reader},
     },
     error::Error,
+    store::{first_instant, last_instant, ledger_entries::Filter},
 };
 
 /// A visitor who talked with the Member yesterday, at a Brand that pays 5 %.
@@ -180,4 +183,80 @@ async fn a_digest_is_settled_once_everything_is_evaluated() {
         world.status("o", "OK", minute(1)).await;
         assert_ne!(read().await.digest, before.digest);
     }
+}
+
+/// Everything of everybody.
+fn statement() -> Filter {
+    Filter {
+        member: None,
+        order_id: None,
+        currency: None,
+        from_time: first_instant(),
+        until_time: last_instant(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_is_that_of_the_moment_when_its_paging_began() {
+    for engine in TestEngine::ALL {
+        let world = talked(engine).await;
+        for id in ["a", "b", "c"] {
+            world.clock.advance(TimeDelta::seconds(1));
+            buy(&world, id).await;
+            world.status(id, "OK", minute(1)).await;
+        }
+        let (mut shown, mut after, all) = (Vec::new(), None, statement());
+        loop {
+            let listed = ledger::list_entries(&world.app, &world.brand, &all, after, 2);
+            let (entries, moment) = listed.await.unwrap();
+            let Some(last) = entries.last() else {
+                break;
+            };
+            after = Some(((last.book_time, last.id), moment));
+            shown.extend(entries.iter().map(|entry| entry.order_id.to_string()));
+            // By its time it would stand behind what is shown: it belongs to the next statement.
+            let id = format!("late-{}", shown.len());
+            buy(&world, &id).await;
+            world.status(&id, "OK", minute(1)).await;
+        }
+        assert_eq!(shown, ["a", "b", "c"]);
+        let listed = ledger::list_entries(&world.app, &world.brand, &all, None, 9);
+        assert_eq!(listed.await.unwrap().0.len(), 5);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_that_is_committed_late_is_in_no_page_but_in_the_next_statement() {
+    let world = talked(TestEngine::Postgres).await;
+    for id in ["a", "b"] {
+        buy(&world, id).await;
+        world.status(id, "OK", minute(1)).await;
+        world.clock.advance(TimeDelta::seconds(1));
+    }
+    let DatabaseUrl::Postgres(url) = &world.database.url else {
+        panic!("it is PostgreSQL");
+    };
+    let url = url.expose_secret();
+    let mut late = AsyncPgConnection::establish(url).await.unwrap();
+    // A second entry for each, of the time of the first.
+    let book = "BEGIN; INSERT INTO ledger_entry (brand_id, order_id, member_id, number, \
+                ledger_entry_id, currency_code, minor_units, target_minor_units, \
+                attribution_revision, policy_revision, book_time) \
+                SELECT brand_id, order_id, member_id, 2, gen_random_uuid(), currency_code, 50, \
+                500, 1, 1, book_time FROM ledger_entry";
+    late.batch_execute(book).await.unwrap();
+    let all = statement();
+    let list = async |after, limit| {
+        let listed = ledger::list_entries(&world.app, &world.brand, &all, after, limit);
+        listed.await.unwrap()
+    };
+    let (first, moment) = list(None, 1).await;
+    late.batch_execute("COMMIT").await.unwrap();
+    let place = (first[0].book_time, first[0].id);
+    let (rest, _) = list(Some((place, moment)), 9).await;
+    let shown = first.iter().chain(&rest);
+    let shown: Vec<i64> = shown.map(|entry| entry.amount.minor_units()).collect();
+    assert_eq!(shown, [450, 450]);
+    let (next, _) = list(None, 9).await;
+    assert_eq!(next.len(), 4);
 }

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     app::{
+        digest,
         erasures::find_applied,
         explanations::{
             self,
@@ -174,6 +175,50 @@ async fn a_revoked_link_is_booked_back_and_the_ledger_only_grows() {
             .await; // SPEC 51: the link that was revoked, again
         world.settle().await;
         assert_eq!(world.entries().await, [450, -450]);
+    }
+}
+
+/// Orders, a refund and a cancellation of a client who talks to one Member himself, and as a temporary
+/// account to another.
+async fn buy_and_give_back(world: &World) {
+    let talk = events::talk(3, account(CLIENT), member(2), day(-4), day(-3));
+    world.hear_chat(talk).await;
+    for (id, minutes) in [("a", 3), ("b", 4), ("c", 5)] {
+        let report = order(id, minute(minutes), by_customer("ann"));
+        world.record(report).await.unwrap();
+        world.status(id, "OK", minute(6)).await;
+    }
+    world.refund("a", "r", eur(1_000)).await.unwrap();
+    world.settle().await;
+    world.status("c", "CANCELLED", minute(7)).await;
+    world.settle().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_link_leaves_the_balances_of_a_world_without_it() {
+    for engine in TestEngine::ALL {
+        let without = case_3(engine).await;
+        buy_and_give_back(&without).await;
+        let linked = case_3(engine).await;
+        linked
+            .hear_identity([link(LinkScope::History, day(0))])
+            .await;
+        buy_and_give_back(&linked).await;
+        assert_eq!(linked.balance(member(1)).await, 400 + 450);
+        assert_eq!(linked.balance(member(2)).await, 0);
+        let before = linked.entries().await;
+        linked.clock.advance(TimeDelta::hours(1));
+        linked.hear_identity([revocation(day(0))]).await;
+        linked.settle().await;
+        let after = linked.entries().await;
+        assert!(after.starts_with(&before) && after.len() > before.len()); // SPEC 43
+        for number in [1, 2] {
+            let balance = linked.balance(member(number)).await;
+            assert_eq!(balance, without.balance(member(number)).await); // SPEC 16
+        }
+        let digest = async |world: &World| digest::digest(&world.app, &world.brand).await.unwrap();
+        assert_eq!(digest(&linked).await, digest(&without).await);
+        assert_eq!(without.balance(member(2)).await, 400 + 450);
     }
 }
 

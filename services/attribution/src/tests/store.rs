@@ -236,23 +236,41 @@ async fn a_ledger_entry_is_never_changed_or_removed() {
         let report = order("o", day(0), by_account(account(1)));
         world.record(report).await.unwrap();
         world.status("o", "OK", day(0)).await;
+        let another = |number: i32, target: i64| {
+            format!(
+                "INSERT INTO ledger_entry (brand_id, order_id, member_id, number, ledger_entry_id, \
+                 currency_code, minor_units, target_minor_units, attribution_revision, \
+                 policy_revision, book_time, change_number) SELECT brand_id, order_id, member_id, \
+                 {number}, account_id, currency_code, 50, {target}, 1, 1, book_time, 99 \
+                 FROM ledger_entry CROSS JOIN account"
+            )
+        };
         for statement in [
             "UPDATE ledger_entry SET minor_units = 1",
             "DELETE FROM ledger_entry",
+            // The target is the sum of the entries up to it.
+            &another(2, 501),
+            &another(3, 550),
         ] {
-            let refused: Result<usize, StoreError> = world
-                .app
-                .db
-                .run_tx("break_ledger", statement, |connection, statement| {
-                    Box::pin(async move {
-                        query!(connection, |c| diesel::sql_query(*statement)
-                            .execute(c)
-                            .await)
-                    })
-                })
-                .await;
-            assert!(refused.is_err(), "{statement}"); // SPEC 43
+            assert!(execute(&world, statement).await.is_err(), "{statement}"); // SPEC 43
         }
         assert_eq!(world.entries().await, [450]);
+        execute(&world, &another(2, 500)).await.unwrap();
+        assert_eq!(world.entries().await, [450, 50]);
     }
+}
+
+async fn execute(world: &World, statement: &str) -> Result<usize, StoreError> {
+    let executed = world.app.db.run_tx(
+        "execute_statement",
+        statement.to_owned(),
+        |connection, statement| {
+            Box::pin(async move {
+                query!(connection, |c| diesel::sql_query(statement)
+                    .execute(c)
+                    .await)
+            })
+        },
+    );
+    executed.await
 }

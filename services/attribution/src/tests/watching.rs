@@ -105,26 +105,21 @@ async fn what_happens_is_told_in_order_and_goes_on_from_any_position() {
         buy(&world, "elsewhere").await;
         world.brand = shop;
         world.status("o", "CANCELLED", minute(3)).await;
-        let all = told(&mut reader, 5).await;
-        let expected = ["o 1", "o 2", "o books 450", "o 3", "o books -450"];
-        // An attribution is told as it is when it is read.
-        let entries = |names: &[&str]| -> Vec<String> {
-            let booked = names.iter().filter(|name| name.contains("books"));
-            booked.map(|name| (*name).to_owned()).collect()
-        };
-        assert_eq!(entries(&names(&all)), entries(&expected));
-        assert_eq!(all.len(), expected.len());
-        assert_eq!(all[3].0, "o 3");
-        let mut late = watch_from(&world, &all[1].1);
-        assert_eq!(
-            names(&told(&mut late, 3).await),
-            ["o books 450", "o 3", "o books -450"]
-        );
+        let mut all = told(&mut reader, 1).await;
+        while all.last().is_none_or(|(name, _)| name != "o books -450") {
+            all.extend(told(&mut reader, 1).await);
+        }
+        // What an attribution was between two looks is not told.
+        all.retain(|(name, _)| !["o 1", "o 2"].contains(&name.as_str()));
+        assert_eq!(names(&all), ["o books 450", "o 3", "o books -450"]);
+        let mut late = watch_from(&world, &all[0].1);
+        assert_eq!(names(&told(&mut late, 2).await), ["o 3", "o books -450"]);
         heartbeat(&mut late).await;
         // A position of a database that was put back from a backup: all is told again.
         let (_, place) = all[1].1.split_once(':').unwrap();
         let mut again = watch_from(&world, &format!("before:{place}"));
-        assert_eq!(told(&mut again, 6).await[0].0, "before 1");
+        let expected = ["before 1", "o books 450", "o 3", "o books -450"];
+        assert_eq!(names(&told(&mut again, 4).await), expected);
         let refused = watch(&world.app, world.brand.clone(), "nowhere", PATIENCE);
         let status = refused.map(|_| ()).unwrap_err().into_status();
         check(&status, Code::InvalidArgument, "RESUME_POSITION_INVALID");
@@ -142,9 +137,9 @@ async fn what_began_first_and_was_committed_last_is_not_skipped() {
         .await
         .unwrap();
     let mut reader = begin(&world).await;
-    let insert =
-        "BEGIN; INSERT INTO attribution_change (brand_id, order_id) VALUES ('shop', 'early')";
-    early.batch_execute(insert).await.unwrap();
+    let change = "BEGIN; UPDATE attribution SET transaction_id = pg_current_xact_id(), \
+         change_number = nextval('change_number') WHERE order_id = 'early'";
+    early.batch_execute(change).await.unwrap();
     buy(&world, "late").await;
     for _ in 0..2 {
         heartbeat(&mut reader).await;

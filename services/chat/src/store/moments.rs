@@ -20,11 +20,11 @@ use diesel::{
     expression::{ValidGrouping, is_aggregate},
     pg::Pg,
     query_builder::{AstPass, QueryFragment, QueryId},
-    sql_types::{Array, BigInt},
+    sql_types::BigInt,
     sqlite::Sqlite,
 };
 use diesel_async::RunQueryDsl;
-use kit::db::{Connection, StoreError};
+use kit::db::{Connection, StoreError, uncommitted};
 use serde::{Deserialize, Serialize};
 
 /// What had been committed at one moment; a page token carries it.
@@ -44,14 +44,6 @@ pub(crate) struct Moment {
 pub(crate) struct CurrentTransaction;
 
 #[derive(QueryableByName)]
-struct Snapshot {
-    #[diesel(sql_type = BigInt)]
-    before: i64,
-    #[diesel(sql_type = Array<BigInt>)]
-    running: Vec<i64>,
-}
-
-#[derive(QueryableByName)]
 struct NextRow {
     #[diesel(sql_type = BigInt)]
     before: i64,
@@ -67,16 +59,7 @@ pub(crate) async fn take(
     now: DateTime<Utc>,
 ) -> Result<Moment, StoreError> {
     let (before, running) = match connection {
-        Connection::Postgres(c) => {
-            let snapshot: Snapshot = diesel::sql_query(
-                "SELECT pg_snapshot_xmax(s)::text::bigint AS before, \
-                 ARRAY(SELECT pg_snapshot_xip(s)::text::bigint) AS running \
-                 FROM pg_current_snapshot() AS s",
-            )
-            .get_result(c)
-            .await?;
-            (snapshot.before, snapshot.running)
-        }
+        Connection::Postgres(c) => uncommitted(c).await?,
         Connection::Sqlite(c) => {
             let next: NextRow = diesel::sql_query(
                 "SELECT coalesce(max(seq), 0) + 1 AS before FROM sqlite_sequence \

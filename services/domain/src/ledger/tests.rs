@@ -338,7 +338,7 @@ proptest! {
         let numbers: Vec<u128> = (1..=members).collect();
         let mut facts = facts(&numbers);
         facts.order.total = eur(total);
-        facts.refunds = vec![given_back("a", refunded)];
+        facts.refunds = vec![refund("a", refunded)];
         facts.policies[0].policy.commission_rate = rate(parts);
         let targets = decide_targets(&facts, &attribute(&facts));
         let shares: i64 = targets.targets.iter().map(|one| one.share.minor_units()).sum();

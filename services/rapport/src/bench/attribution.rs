@@ -9,7 +9,10 @@ mod links;
 mod rates;
 mod seed;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use kit::db::Db;
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
@@ -45,6 +48,8 @@ struct World {
     pattern: String,
     /// How many copies there are.
     customers: u32,
+    /// The last order that the shop has numbered.
+    last_order: Arc<AtomicU64>,
     seed: u64,
 }
 
@@ -86,6 +91,7 @@ impl World {
             chat_db: stage.chat_db().await?,
             attribution_db: stage.attribution_db().await?,
             customers: 0,
+            last_order: Arc::default(),
             seed,
         };
         world.fill(SMALL).await?;
@@ -112,6 +118,11 @@ impl World {
             .map(|_| random.random_range(1..=self.customers))
             .collect()
     }
+}
+
+/// Numbers the next order, as shops do: upwards.
+fn next_order_id(last: &AtomicU64) -> String {
+    format!("order-{:012}", last.fetch_add(1, Ordering::Relaxed) + 1)
 }
 
 /// Lets a link serve orders placed before it, which wait for it here.

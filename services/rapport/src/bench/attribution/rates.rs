@@ -1,6 +1,9 @@
 //! Orders and message facts a second, beside pgbench's transactions.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use anyhow::Context;
 use diesel::{
@@ -22,7 +25,7 @@ use rapport_proto::{
 use tokio::{task::JoinSet, time::Instant};
 use uuid::Uuid;
 
-use super::{BRAND_ID, World, is_credited, seed, total};
+use super::{BRAND_ID, World, is_credited, next_order_id, seed, total};
 use crate::{
     bench::{
         AttributionArgs,
@@ -132,11 +135,12 @@ impl World {
     pub(super) fn recording(
         &self,
     ) -> impl Fn(u32) -> BoxFuture<'static, anyhow::Result<()>> + Clone + Send + use<> {
-        let shops = Arc::clone(&self.shops);
+        let (shops, last_order) = (Arc::clone(&self.shops), Arc::clone(&self.last_order));
         move |customer| {
             let shop = shops[customer as usize % shops.len()].clone();
+            let order_id = next_order_id(&last_order);
             Box::pin(async move {
-                let (order_id, customer_id) = (request_id(), seed::customer_id(customer));
+                let customer_id = seed::customer_id(customer);
                 let attribution = shop.order(&order_id, &customer_id, total()).await?;
                 anyhow::ensure!(
                     is_credited(&attribution),
@@ -155,7 +159,8 @@ impl World {
         for number in 0..streams {
             let shop = self.shops[number % self.shops.len()].clone();
             let customers = self.choose(FASTEST * seconds as usize, turn);
-            tasks.spawn(import(shop, customers, end));
+            let last_order = Arc::clone(&self.last_order);
+            tasks.spawn(import(shop, customers, last_order, end));
         }
         let mut count = 0;
         while let Some(answered) = tasks.join_next().await {
@@ -261,15 +266,20 @@ fn event(message: &MessageSent) -> Event {
 
 /// Imports an order of each customer until `end`, checks that each is credited, and returns how many
 /// were.
-async fn import(shop: Shop, customers: Vec<u32>, end: Instant) -> anyhow::Result<usize> {
+async fn import(
+    shop: Shop,
+    customers: Vec<u32>,
+    last_order: Arc<AtomicU64>,
+    end: Instant,
+) -> anyhow::Result<usize> {
     let lines = customers
         .into_iter()
         .zip(1..)
         .take_while(move |_| Instant::now() < end)
-        .map(|(customer, line_number)| ImportOrdersRequest {
+        .map(move |(customer, line_number)| ImportOrdersRequest {
             line_number,
             order: Some(paid_order(
-                &request_id(),
+                &next_order_id(&last_order),
                 &seed::customer_id(customer),
                 total(),
             )),
