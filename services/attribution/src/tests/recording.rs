@@ -142,6 +142,32 @@ async fn an_order_waits_for_the_sign_in_of_its_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_is_told_again_after_a_newer_sign_in_waits_for_it() {
+    for engine in TestEngine::ALL {
+        let world = World::create(engine).await;
+        let ann = account(1);
+        world.hear_identity([events::client(ann, "ann")]).await;
+        let report = order("o", minute(1), by_customer("ann"));
+        let view = world.record(report.clone()).await.unwrap();
+        assert_eq!(outcome(&view), Some(Outcome::NoChatroom));
+        let token = |link_revision| ConsistencyToken {
+            account_id: ann,
+            link_revision,
+        };
+        for link_revision in [2, 3] {
+            let again = world.record_after(report.clone(), Some(token(link_revision)));
+            assert!(again.await.unwrap().awaits_sign_in); // SPEC 54
+        }
+        for (link_revision, awaits) in [(2, true), (3, false)] {
+            let signed_in = events::account_changed(ann, link_revision, "ann", None, &[]);
+            world.hear_identity([signed_in]).await;
+            world.settle().await;
+            assert_eq!(world.attribution("o").await.awaits_sign_in, awaits);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_order_that_waits_no_longer_is_evaluated_by_whoever_comes_next() {
     for engine in TestEngine::ALL {
         let world = World::create(engine).await;
