@@ -41,9 +41,12 @@ pub(crate) struct Recorder(Batches<Call, Result<Recorded, Error>>);
 impl Recorder {
     /// Returns a recorder for `app`, which owns it.
     pub(crate) fn new(app: Weak<App>) -> Self {
-        Self(Batches::new(move |calls| {
+        Self(Batches::new(|| {
             let app = app.clone();
-            Box::pin(async move { record_all(app.upgrade(), calls).await })
+            move |calls| {
+                let app = app.clone();
+                Box::pin(async move { record_all(app.upgrade(), calls).await })
+            }
         }))
     }
 

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use deadpool::managed::{Hook, HookError, Metrics, QueueMode};
+use deadpool::managed::{Hook, HookError, QueueMode};
 use diesel::{
     QueryableByName,
     connection::{TransactionDepthChange, TransactionManagerStatus},
@@ -208,7 +208,7 @@ fn connect(
         .queue_mode(QueueMode::Lifo)
         .pre_recycle(Hook::async_fn(
             |connection: &mut AsyncPgConnection, used| {
-                plan_anew(connection, is_to_plan_anew(used)).boxed()
+                plan_anew(connection, used.recycle_count).boxed()
             },
         ))
         .wait_timeout(Some(ACQUIRE_TIMEOUT))
@@ -218,22 +218,15 @@ fn connect(
         .map_err(|error| StoreError::Unavailable(error.into()))
 }
 
-/// Tells whether a connection is to plan its statements anew, before it is used once more: when it has been
-/// used twice as often as the last time, and in each minute.
+/// Has a connection plan its statements anew when it has been used twice as often as the last time.
 ///
 /// A statement is planned once, perhaps while its tables were empty, where one index looks as good as
 /// another; and what analyses tables comes too late for those that fill within a minute.
-fn is_to_plan_anew(used: &Metrics) -> bool {
-    let minutes = |age: Duration| age.as_secs() / 60;
-    let age_then = used.age().saturating_sub(used.last_used());
-    used.recycle_count.is_power_of_two() || minutes(used.age()) > minutes(age_then)
-}
-
 async fn plan_anew(
     connection: &mut AsyncPgConnection,
-    is_due: bool,
+    use_count: usize,
 ) -> Result<(), HookError<PoolError>> {
-    if is_due {
+    if use_count.is_power_of_two() {
         let discarded = connection.batch_execute("DISCARD PLANS").await;
         discarded.map_err(|error| HookError::Backend(PoolError::QueryError(error)))?;
     }

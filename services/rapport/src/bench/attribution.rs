@@ -4,6 +4,7 @@
 //! The customers are copies of one who talked to a Member and bought (`seed`). So each order of theirs
 //! must be credited when it is recorded, and every answer is checked for that.
 
+mod commits;
 mod growth;
 mod links;
 mod rates;
@@ -42,6 +43,7 @@ struct World {
     /// The Brand's services, a connection each.
     shops: Arc<[Shop]>,
     member: ShopMember,
+    identity_db: Db,
     chat_db: Db,
     attribution_db: Db,
     /// The order of the customer whom the others are copies of.
@@ -88,6 +90,7 @@ impl World {
             shops: shops.into(),
             pattern: buy(&shop, &member).await?,
             member,
+            identity_db: stage.identity_db().await?,
             chat_db: stage.chat_db().await?,
             attribution_db: stage.attribution_db().await?,
             customers: 0,

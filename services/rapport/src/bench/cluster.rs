@@ -29,7 +29,7 @@ pub(super) struct Cluster {
 }
 
 impl Cluster {
-    /// Makes the cluster and starts its server, with the settings that a fresh installation has:
+    /// Makes the cluster and starts its server, with the settings that a fresh installation has, and commit times that are kept:
     /// `fsync` and `synchronous_commit` are on.
     ///
     /// # Errors
@@ -115,6 +115,7 @@ fn serve(postgres: &Path, data: &Path, folder: &Path) -> anyhow::Result<Child> {
         .arg(folder)
         .args(["-c", "listen_addresses=", "-c", "max_connections=300"])
         .args(["-c", "fsync=on", "-c", "synchronous_commit=on"])
+        .args(["-c", "track_commit_timestamp=on"])
         .current_dir(folder)
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)

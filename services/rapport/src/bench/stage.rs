@@ -115,6 +115,12 @@ impl Stage {
         self.open(ServiceName::Chat, chat::migrations()).await
     }
 
+    /// Returns identity's database, beside the service that runs on it.
+    pub(super) async fn identity_db(&self) -> anyhow::Result<Db> {
+        self.open(ServiceName::Identity, identity::migrations())
+            .await
+    }
+
     /// Returns attribution's database, beside the service that runs on it.
     pub(super) async fn attribution_db(&self) -> anyhow::Result<Db> {
         self.open(ServiceName::Attribution, attribution::migrations())

@@ -2,8 +2,8 @@
 //!
 //! A visitor talked to a Member as a temporary account, and his order names him as the customer that he is
 //! at the shop. When he signs in the two are linked, and the order is credited. That is counted from the
-//! link's own time, which identity reads before it commits, until one who watches attributions is told of
-//! the entry, which is after that is committed: so it is never less than from commit to booking.
+//! commit of the link at identity ([`commits`]) until one who watches attributions is told of the entry,
+//! which is after that is committed.
 
 use std::{
     collections::HashMap,
@@ -19,7 +19,7 @@ use rapport_proto::attribution::v1::{
 };
 use tonic::Streaming;
 
-use super::{World, buy, is_credited, total};
+use super::{World, buy, commits, is_credited, total};
 use crate::{
     bench::{
         comer::Comer,
@@ -46,8 +46,8 @@ struct Customer {
     order_id: String,
 }
 
-/// Instants of orders.
-type Times = Vec<(String, DateTime<Utc>)>;
+/// Instants of orders, each with the link that has earned it.
+type Times = Vec<(String, String, DateTime<Utc>)>;
 
 /// Makes `count` links at a fixed rate, and returns how long after each its order was credited.
 pub(super) async fn measure(world: &World, count: usize) -> anyhow::Result<Latencies> {
@@ -66,11 +66,14 @@ pub(super) async fn measure(world: &World, count: usize) -> anyhow::Result<Laten
     let booked = tokio::time::timeout(PATIENCE, booking);
     let booked = booked.await.context("not every link earned a credit")???;
     let mut latencies = Latencies::default();
-    for (order_id, link_time) in linked {
+    let commit_times = commits::of_links(&world.identity_db).await?;
+    for (order_id, link_id, link_time) in linked {
+        // Where it is not kept, the link's own time, which identity reads before it commits.
+        let commit_time = commit_times.get(&link_id).copied().unwrap_or(link_time);
         let book_time = booked
             .get(&order_id)
             .context("another order was credited")?;
-        latencies.record((*book_time - link_time).to_std()?);
+        latencies.record((*book_time - commit_time).to_std()?);
     }
     Ok(latencies)
 }
@@ -115,7 +118,7 @@ async fn welcome(shop: &Shop, member: &ShopMember) -> anyhow::Result<Customer> {
     Ok(Customer { comer, order_id })
 }
 
-/// Signs them in at the rate, and returns the time of each link by order.
+/// Signs them in at the rate, and returns each order's link, and its time.
 async fn link_all(shop: &Shop, customers: Vec<Customer>) -> anyhow::Result<Times> {
     let times = Arc::new(Mutex::new(Times::new()));
     let (shop, linked) = (shop.clone(), Arc::clone(&times));
@@ -123,9 +126,10 @@ async fn link_all(shop: &Shop, customers: Vec<Customer>) -> anyhow::Result<Times
         let (shop, linked) = (shop.clone(), Arc::clone(&linked));
         async move {
             let link = customer.comer.sign_in(&shop).await?.outcome.link;
-            let link_time = link.and_then(|link| instant(&link.link_time?));
+            let link = link.context("who has talked is linked")?;
+            let link_time = link.link_time.and_then(|time| instant(&time));
             let link_time = link_time.context("a link has a time")?;
-            locked(&linked).push((customer.order_id, link_time));
+            locked(&linked).push((customer.order_id, link.link_id, link_time));
             Ok(())
         }
     };
