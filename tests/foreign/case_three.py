@@ -20,13 +20,22 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 )
 
 PATIENCE_SECONDS = 30
+SETTING = json.load(sys.stdin)
+# In PEM; without one calls are not encrypted.
+AUTHORITY = SETTING["authority"].encode() if "authority" in SETTING else None
+
+
+def connect(address):
+    if AUTHORITY is None:
+        return grpc.insecure_channel(address)
+    return grpc.secure_channel(address, grpc.ssl_channel_credentials(AUTHORITY))
 
 
 class Service:
     """The methods of one service, called with dicts, under one credential."""
 
     def __init__(self, address, name, token=None):
-        self.channel = grpc.insecure_channel(address)
+        self.channel = connect(address)
         pool = DescriptorPool(ProtoReflectionDescriptorDatabase(self.channel))
         self.descriptor = pool.FindServiceByName(name)
         self.metadata = [("authorization", f"Bearer {token}")] if token else []
@@ -186,4 +195,4 @@ def play(setting):
     }
 
 
-print(json.dumps(play(json.load(sys.stdin))))
+print(json.dumps(play(SETTING)))

@@ -3,7 +3,10 @@
 use std::{path::Path, process::Stdio};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use kit::testing::TestEngine;
+use kit::{
+    testing::{TestAuthority, TestEngine},
+    tls::Tls,
+};
 use rapport::client::shop::WIDGET_POLICY;
 use rapport_proto::identity::v1::MergePolicyPreset;
 use serde_json::{Value, json};
@@ -12,31 +15,51 @@ use tokio::{io::AsyncWriteExt, process::Command};
 use crate::harness::TestSuite;
 
 const PYTHON: &str = "RAPPORT_TEST_PYTHON";
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn python_plays_case_three() {
     for engine in TestEngine::ALL {
-        let suite = TestSuite::start(engine).await.unwrap();
-        let shop = suite.shop(MergePolicyPreset::TwoChatrooms).await.unwrap();
-        let setting = json!({
-            "identity": suite.suite.identity.to_string(),
-            "chat": suite.suite.chat.to_string(),
-            "attribution": suite.suite.attribution.to_string(),
-            "brand_id": shop.brand_id,
-            "api_key": shop.api_key,
-            "assertion_secret": BASE64_STANDARD.encode(&shop.assertion_secret),
-            "widget_policy_version": WIDGET_POLICY,
-        });
-        let seen = run_python("case_three.py", &setting).await;
-        let expected = json!({
-            "outcome": "SIGN_IN_OUTCOME_KIND_LINKED",
-            "visitor_chatrooms": 2,
-            "resumed_first": true,
-            "texts": ["It does.", "Does it come in blue?"],
-            "credited": true,
-        });
-        assert_eq!(seen, expected, "{engine:?}"); // SPEC 22, 25, 37
-        suite.stop().await.unwrap();
+        play(TestSuite::start(engine).await.unwrap(), json!({})).await;
     }
+}
+
+/// The services find each other by TLS alone, and know each other by their certificate.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn python_plays_case_three_over_tls() {
+    let authority = TestAuthority::new();
+    let files = authority.trusted_by(Some(authority.issue(&["URI:rapport:suite"])));
+    let trusted = json!({"authority": std::fs::read_to_string(&files.authority).unwrap()});
+    let tls = Tls::open(files).await.unwrap();
+    let suite = TestSuite::start_encrypted(TestEngine::Sqlite, tls).await;
+    play(suite.unwrap(), trusted).await;
+}
+
+async fn play(suite: TestSuite, mut setting: Value) {
+    let shop = suite.shop(MergePolicyPreset::TwoChatrooms).await.unwrap();
+    for (name, value) in [
+        ("identity", suite.suite.identity.to_string()),
+        ("chat", suite.suite.chat.to_string()),
+        ("attribution", suite.suite.attribution.to_string()),
+        ("brand_id", shop.brand_id),
+        ("api_key", shop.api_key),
+        (
+            "assertion_secret",
+            BASE64_STANDARD.encode(&shop.assertion_secret),
+        ),
+        ("widget_policy_version", WIDGET_POLICY.to_owned()),
+    ] {
+        setting[name] = value.into();
+    }
+    let seen = run_python("case_three.py", &setting).await;
+    let expected = json!({
+        "outcome": "SIGN_IN_OUTCOME_KIND_LINKED",
+        "visitor_chatrooms": 2,
+        "resumed_first": true,
+        "texts": ["It does.", "Does it come in blue?"],
+        "credited": true,
+    });
+    assert_eq!(seen, expected); // SPEC 22, 25, 37
+    suite.stop().await.unwrap();
 }
 
 /// Runs a script of `tests/foreign`, gives it a JSON document, and returns the one that it prints.

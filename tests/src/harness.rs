@@ -18,6 +18,7 @@ use kit::{
     limit::LimitConfig,
     server::Listen,
     testing::{TestDatabase, TestEngine},
+    tls::Tls,
 };
 use rapport::{
     client::{Channels, shop::Shop, wait_until},
@@ -45,6 +46,7 @@ pub(crate) struct TestSuite {
 pub(crate) struct Remains {
     databases: [TestDatabase; 3],
     broker: Option<BrokerConfig>,
+    tls: Option<Tls>,
     secrets: Secrets,
     clock: Clock,
 }
@@ -64,6 +66,8 @@ impl Remains {
     fn service(&self, database: &TestDatabase, peers: Peers) -> ServiceConfig {
         ServiceConfig {
             listen: Listen::anywhere(),
+            health: None,
+            tls: self.tls.clone(),
             database: database.url.clone(),
             images: ImagesUrl::Memory,
             broker: self.broker.clone(),
@@ -90,7 +94,7 @@ impl Remains {
             attribution: service(&self.databases[2]),
         };
         let suite = Box::pin(Suite::start(config)).await?;
-        let channels = Channels::new(suite.identity, suite.chat, suite.attribution)?;
+        let channels = suite.channels()?;
         Ok((suite, channels))
     }
 
@@ -145,7 +149,7 @@ impl TestSuite {
 
     /// Starts a suite whose services are told the time by `clock`.
     pub(crate) async fn start_at(engine: TestEngine, clock: Clock) -> anyhow::Result<Self> {
-        Self::start_with(create(engine).await, clock, None).await
+        Self::start_with(create(engine).await, clock, None, None).await
     }
 
     /// Starts a suite whose events go through a broker.
@@ -153,23 +157,30 @@ impl TestSuite {
         engine: TestEngine,
         broker: BrokerConfig,
     ) -> anyhow::Result<Self> {
-        Self::start_with(create(engine).await, Clock::system(), Some(broker)).await
+        Self::start_with(create(engine).await, Clock::system(), Some(broker), None).await
+    }
+
+    /// Starts a suite whose calls are encrypted.
+    pub(crate) async fn start_encrypted(engine: TestEngine, tls: Tls) -> anyhow::Result<Self> {
+        Self::start_with(create(engine).await, Clock::system(), None, Some(tls)).await
     }
 
     /// Starts a suite on databases that there are: identity's, chat's and attribution's.
     pub(crate) async fn start_on(databases: [TestDatabase; 3]) -> anyhow::Result<Self> {
-        Self::start_with(databases, Clock::system(), None).await
+        Self::start_with(databases, Clock::system(), None, None).await
     }
 
     async fn start_with(
         databases: [TestDatabase; 3],
         clock: Clock,
         broker: Option<BrokerConfig>,
+        tls: Option<Tls>,
     ) -> anyhow::Result<Self> {
         let secrets = Secrets::random();
         let remains = Remains {
             databases,
             broker,
+            tls,
             secrets,
             clock,
         };

@@ -7,6 +7,7 @@ mod access_table;
 mod attacks;
 mod bad_input;
 mod broker;
+mod certificates;
 mod completeness;
 mod erasure;
 mod exports;

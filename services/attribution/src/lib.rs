@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use kit::{
-    access::{AccessLayer, Bearer, InvalidToken, KeySet, Revocations, TokenVerifier},
+    access::{AccessLayer, InvalidToken, KeySet, Revocations, TokenVerifier},
     broker::{Broker, BrokerError},
     config::{ServiceConfig, ServiceName},
     consumer::{self, EventSource},
@@ -31,7 +31,7 @@ use kit::{
     ids::Ids,
     limit::Limits,
     request::RequestKeys,
-    server::{Lifetime, Listen, Server, ServerError, channel},
+    server::{Lifetime, Listen, Server, ServerError},
 };
 use rapport_proto::{
     attribution::v1::{
@@ -97,10 +97,12 @@ impl Service {
         let revocations = Revocations::load(&db, Some(config.identity_silence_limit))
             .await
             .map_err(StartError::Database)?;
-        let credential =
-            Bearer::new(&config.secrets.suite_secret).map_err(StartError::SuiteSecret)?;
-        let identity = channel(&config.peers.identity).map_err(StartError::Server)?;
-        let chat = channel(&config.peers.chat).map_err(StartError::Server)?;
+        let credential = config.suite_credential().map_err(StartError::SuiteSecret)?;
+        let channel = |peer: &str| config.channel(peer).map_err(StartError::Server);
+        let (identity, chat) = (
+            channel(&config.peers.identity)?,
+            channel(&config.peers.chat)?,
+        );
         let links = LinkServiceClient::with_interceptor(identity.clone(), credential.clone());
         let lifetime = Lifetime::default();
         let app = Arc::new_cyclic(|app| App {
@@ -150,9 +152,12 @@ impl Service {
             limits,
         );
         let server = bind(config.listen, &app, access, lifetime).await?;
-        Ok(server
+        server
             .with_database(app.db.clone())
-            .with_connections(config.connections))
+            .with_connections(config.connections)
+            .with_tls(config.tls)
+            .with_health(config.health)
+            .map_err(StartError::Server)
     }
 }
 

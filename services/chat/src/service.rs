@@ -5,9 +5,7 @@ use std::{slice, sync::Arc};
 use chrono::{DateTime, Utc};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use kit::{
-    access::{
-        AccessLayer, Bearer, InvalidToken, KeySet, Revocations, TokenVerifier, keep_revocations,
-    },
+    access::{AccessLayer, InvalidToken, KeySet, Revocations, TokenVerifier, keep_revocations},
     broker::{Broker, BrokerError},
     config::{ServiceConfig, ServiceName},
     consumer::{self, EventSource},
@@ -17,7 +15,7 @@ use kit::{
     ids::Ids,
     limit::Limits,
     request::RequestKeys,
-    server::{self, Lifetime, Server, ServerError},
+    server::{Lifetime, Server, ServerError},
 };
 use rapport_proto::{
     chat::v1::{
@@ -84,9 +82,9 @@ impl Service {
     pub async fn build(config: ServiceConfig) -> Result<Server, StartError> {
         let db = Db::open(&config.database, migrations()).await?;
         let files = ImageFiles::open(&config.images)?;
-        let clock = config.clock;
-        let channel = server::channel(&config.peers.identity)?;
-        let credential = Bearer::new(&config.secrets.suite_secret)?;
+        let clock = config.clock.clone();
+        let channel = config.channel(&config.peers.identity)?;
+        let credential = config.suite_credential()?;
         let identity = LinkServiceClient::with_interceptor(channel.clone(), credential);
         // Before what is remembered is loaded: what comes in between is observed.
         let place = consumer::place(&db, ServiceName::Identity).await?;
@@ -169,7 +167,9 @@ impl Service {
         let server = Server::bind(config.listen, routes, names, access, lifetime).await?;
         Ok(server
             .with_database(database)
-            .with_connections(config.connections))
+            .with_connections(config.connections)
+            .with_tls(config.tls)
+            .with_health(config.health)?)
     }
 }
 

@@ -77,6 +77,11 @@ impl Service {
             broker.share_commits(&db, &lifetime);
         }
         let revocations = revocations::follow(&db, &lifetime).await?;
+        let peers = app::Peers::new(
+            config.channel(&config.peers.chat)?,
+            config.channel(&config.peers.attribution)?,
+            config.suite_credential()?,
+        );
         let secrets = config.secrets;
         let outward = app::Outward {
             key_reach: if config.allow_private_key_addresses {
@@ -84,7 +89,7 @@ impl Service {
             } else {
                 assertion::Reach::Public
             },
-            peers: app::Peers::new(&config.peers, &secrets.suite_secret)?,
+            peers,
         };
         let signer = token::TokenSigner::load(
             &db,
@@ -130,7 +135,9 @@ impl Service {
         .await?;
         Ok(server
             .with_database(db)
-            .with_connections(config.connections))
+            .with_connections(config.connections)
+            .with_tls(config.tls)
+            .with_health(config.health)?)
     }
 }
 

@@ -38,7 +38,7 @@ pub type SuiteChannel = InterceptedService<Channel, Bearer>;
 /// made.
 #[derive(Clone)]
 pub struct Bearer {
-    authorization: MetadataValue<tonic::metadata::Ascii>,
+    authorization: Option<MetadataValue<tonic::metadata::Ascii>>,
 }
 
 /// A token with characters that no header may hold.
@@ -57,15 +57,25 @@ impl Bearer {
             .parse()
             .map_err(|_| InvalidToken)?;
         authorization.set_sensitive(true);
-        Ok(Self { authorization })
+        Ok(Self {
+            authorization: Some(authorization),
+        })
+    }
+
+    /// Returns what shows no token, for whom the certificate of the connection names.
+    pub fn without_token() -> Self {
+        Self {
+            authorization: None,
+        }
     }
 }
 
 impl Interceptor for Bearer {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        request
-            .metadata_mut()
-            .insert("authorization", self.authorization.clone());
+        if let Some(authorization) = &self.authorization {
+            let metadata = request.metadata_mut();
+            metadata.insert("authorization", authorization.clone());
+        }
         telemetry::pass_on(request.metadata_mut());
         // Who is called for somebody works no longer than he waits.
         if let Some(remaining) = deadline::remaining()

@@ -8,26 +8,31 @@ mod development;
 mod events;
 mod images;
 mod private;
+mod tls;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use chrono::TimeDelta;
 use clap::{Args, ValueEnum};
 use secrecy::{ExposeSecret, SecretString};
+use tonic::transport::Channel;
 
 use self::development::DevelopmentSecrets;
 pub use self::{
     events::{BrokerConfig, BrokerUrl, EventsArgs, UnknownBroker},
     images::{ImagesUrl, UnknownImagesUrl},
     private::{create_private_folder, write_private},
+    tls::{TlsArgs, peer},
 };
 use crate::{
+    access::{Bearer, InvalidToken},
     clock::Clock,
     db::DatabaseUrl,
     limit::LimitConfig,
     secret::{EmailDigestKey, Key, SealingKey},
-    server::{ConnectionArgs, Listen},
+    server::{ConnectionArgs, Listen, ServerError, channel_by},
     telemetry::TelemetryArgs,
+    tls::{Tls, TlsError},
 };
 
 /// In characters; those that a first start makes have 43.
@@ -166,6 +171,9 @@ pub struct SuiteArgs {
     /// What connections are held to.
     #[command(flatten)]
     pub connections: ConnectionArgs,
+    /// What encrypts calls.
+    #[command(flatten)]
+    pub tls: TlsArgs,
     /// Lets a Brand's jwks_uri be http, and lead to private addresses: for development.
     #[arg(long, global = true, env = "RAPPORT_ALLOW_PRIVATE_KEY_ADDRESSES")]
     pub allow_private_key_addresses: bool,
@@ -235,13 +243,17 @@ impl Secrets {
 pub struct ServiceConfig {
     /// Where to listen.
     pub listen: Listen,
+    /// Where to tell health without TLS, if anywhere.
+    pub health: Option<Listen>,
+    /// What encrypts calls, to the service and to its peers, if anything does.
+    pub tls: Option<Tls>,
     /// The service's own database.
     pub database: DatabaseUrl,
     /// Where images are kept, if the service keeps any.
     pub images: ImagesUrl,
     /// The broker that events go through; without one they are read over gRPC.
     pub broker: Option<BrokerConfig>,
-    /// Where the peers are, as `http://HOST:PORT`.
+    /// Where the peers are, as `http://HOST:PORT`, with TLS as `https://HOST:PORT`.
     pub peers: Peers,
     /// The installation's secrets.
     pub secrets: Secrets,
@@ -257,6 +269,30 @@ pub struct ServiceConfig {
     pub allow_private_key_addresses: bool,
     /// How old identity's newest signing key becomes before it makes another, at least a day.
     pub signing_key_lifetime: TimeDelta,
+}
+
+impl ServiceConfig {
+    /// Returns a channel to one of the peers.
+    ///
+    /// # Errors
+    ///
+    /// [`ServerError::Peer`] when `peer` is no URI.
+    pub fn channel(&self, peer: &str) -> Result<Channel, ServerError> {
+        channel_by(self.tls.as_ref(), peer)
+    }
+
+    /// Returns what shows peers that it is the suite that calls: the certificate of the connection, or, on
+    /// loopback and without TLS, the secret (SPEC 59).
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidToken`] when no header can carry the secret.
+    pub fn suite_credential(&self) -> Result<Bearer, InvalidToken> {
+        match self.tls {
+            Some(_) => Ok(Bearer::without_token()),
+            None => Bearer::new(&self.secrets.suite_secret),
+        }
+    }
 }
 
 /// Where the services find each other, as URIs.
@@ -296,10 +332,13 @@ pub enum ConfigError {
         #[source]
         source: std::io::Error,
     },
+    /// A file of TLS cannot be used.
+    #[error("RAPPORT_TLS_… names what cannot be used")]
+    Tls(#[source] TlsError),
 }
 
 impl SuiteArgs {
-    /// Returns the configuration of one service.
+    /// Returns the configuration of one service, which uses `tls`.
     ///
     /// # Errors
     ///
@@ -308,6 +347,7 @@ impl SuiteArgs {
         &self,
         name: ServiceName,
         secrets: Secrets,
+        tls: Option<Tls>,
     ) -> Result<ServiceConfig, ConfigError> {
         let (setting, addr, database) = match name {
             ServiceName::Identity => (
@@ -326,16 +366,8 @@ impl SuiteArgs {
                 &self.attribution_database_url,
             ),
         };
-        let listen: SocketAddr = addr.parse().map_err(|_| ConfigError::Invalid {
-            setting,
-            problem: format!("{addr} is not an address and port to listen on"),
-        })?;
-        if !listen.ip().is_loopback() {
-            return Err(ConfigError::Invalid {
-                setting,
-                problem: format!("{addr} is not on loopback, and calls are not encrypted yet"),
-            });
-        }
+        let listen = self.listen(setting, addr, tls.as_ref())?;
+        let peer = |setting, addr: &String| peer(setting, addr, tls.as_ref());
         let file = || {
             let file = format!("{}.sqlite3", name.as_str());
             DatabaseUrl::Sqlite(self.data_dir.join(file))
@@ -343,6 +375,7 @@ impl SuiteArgs {
         let folder = || ImagesUrl::Folder(self.data_dir.join("images"));
         Ok(ServiceConfig {
             listen: Listen::At(listen),
+            health: self.tls.health_addr.map(Listen::At),
             database: database.clone().unwrap_or_else(file),
             images: self.images_url.clone().unwrap_or_else(folder),
             broker: self.broker()?,
@@ -351,6 +384,7 @@ impl SuiteArgs {
                 chat: peer("RAPPORT_CHAT_ADDR", &self.chat_addr)?,
                 attribution: peer("RAPPORT_ATTRIBUTION_ADDR", &self.attribution_addr)?,
             },
+            tls: tls.clone(),
             secrets,
             clock: Clock::system(),
             identity_silence_limit: Duration::from_secs(self.identity_silence_limit_seconds),
@@ -439,26 +473,6 @@ fn check_credential(setting: &'static str, credential: &SecretString) -> Result<
         setting,
         problem: format!(
             "must be {SHORTEST_CREDENTIAL} or more visible ASCII characters without spaces"
-        ),
-    })
-}
-
-/// Returns the URI of a peer. The suite's secret is shown on loopback only, as long as calls are not
-/// encrypted (SPEC 59).
-fn peer(setting: &'static str, addr: &str) -> Result<String, ConfigError> {
-    let is_loopback = match addr.parse::<SocketAddr>() {
-        Ok(addr) => addr.ip().is_loopback(),
-        Err(_) => addr
-            .strip_prefix("localhost:")
-            .is_some_and(|port| port.parse::<u16>().is_ok()),
-    };
-    if is_loopback {
-        return Ok(format!("http://{addr}"));
-    }
-    Err(ConfigError::Invalid {
-        setting,
-        problem: format!(
-            "{addr} is not an address and port on loopback, and calls are not encrypted yet"
         ),
     })
 }

@@ -8,19 +8,30 @@ mod waiting;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::OptionFuture};
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::service::{Routes, RoutesBuilder};
 use tonic_health::pb::health_server::HealthServer;
 use tower::Layer;
 
-use self::health::{HealthService, Need};
-use crate::{access::AccessLayer, db::Db, telemetry::CallLayer};
+use self::{
+    connections::Terms,
+    health::{HealthService, Need},
+};
+use crate::{
+    access::AccessLayer,
+    db::Db,
+    telemetry::CallLayer,
+    tls::Tls,
+};
 
 pub(crate) use self::connections::Connection;
 pub use self::{
-    channel::channel, connections::ConnectionArgs, health::LIVENESS, waiting::answer_until,
+    channel::{channel, channel_by},
+    connections::ConnectionArgs,
+    health::LIVENESS,
+    waiting::answer_until,
 };
 
 /// How long calls and streams may go on after the stop began.
@@ -118,8 +129,9 @@ pub struct Server {
     service_names: Vec<&'static str>,
     lifetime: Lifetime,
     needs: Vec<Need>,
-    connections: ConnectionArgs,
-    drain_limit: Duration,
+    terms: Terms,
+    /// Where health is told without TLS, to those who have none.
+    health_listener: Option<TcpListener>,
 }
 
 impl Server {
@@ -144,23 +156,45 @@ impl Server {
             service_names,
             lifetime,
             needs: Vec::new(),
-            connections: ConnectionArgs::default(),
-            drain_limit: DRAIN_LIMIT,
+            terms: Terms {
+                limits: ConnectionArgs::default(),
+                drain_limit: DRAIN_LIMIT,
+                tls: None,
+            },
+            health_listener: None,
         })
     }
 
     /// Sets how long calls and streams may go on after the stop began, instead of 20 seconds.
     #[must_use]
     pub fn with_drain_limit(mut self, drain_limit: Duration) -> Self {
-        self.drain_limit = drain_limit;
+        self.terms.drain_limit = drain_limit;
         self
     }
 
     /// Sets what connections are held to, instead of the default.
     #[must_use]
     pub fn with_connections(mut self, connections: ConnectionArgs) -> Self {
-        self.connections = connections;
+        self.terms.limits = connections;
         self
+    }
+
+    /// Encrypts all connections, if there is what to do that with.
+    #[must_use]
+    pub fn with_tls(mut self, tls: Option<Tls>) -> Self {
+        self.terms.tls = tls;
+        self
+    }
+
+    /// Tells health, and nothing else, at another place too, which is not encrypted.
+    ///
+    /// # Errors
+    ///
+    /// [`ServerError::Listen`] when the address is taken.
+    pub fn with_health(mut self, listen: Option<Listen>) -> Result<Self, ServerError> {
+        let listener = listen.map(Listen::listener).transpose()?;
+        self.health_listener = listener.map(|(listener, _)| listener);
+        Ok(self)
     }
 
     /// Makes the service ready only while its database answers.
@@ -195,6 +229,7 @@ impl Server {
             ready: ready.subscribe(),
         });
         let shutdown = self.lifetime.shutdown.clone();
+        let health_alone = Routes::new(health.clone()).prepare();
         let routes = self
             .routes
             .add_service(health)
@@ -210,9 +245,15 @@ impl Server {
             );
         tracing::info!(addr = %self.addr, services = ?self.service_names, "service listens");
         let service = CallLayer.layer(self.access.layer(routes.prepare()));
-        let (listener, limits) = (self.listener, self.connections);
+        let drain_limit = self.terms.drain_limit;
         let served = async {
-            connections::serve(listener, service, limits, self.drain_limit, &shutdown).await;
+            let probes = self
+                .health_listener
+                .map(|listener| serve_health(listener, health_alone, drain_limit, &shutdown));
+            tokio::join!(
+                connections::serve(self.listener, service, self.terms, &shutdown),
+                OptionFuture::from(probes),
+            );
             self.lifetime.tasks.close();
             self.lifetime.tasks.wait().await;
         };
@@ -226,7 +267,7 @@ impl Server {
             ready.send_replace(false);
             drop(ready);
             shutdown.cancel();
-            tokio::time::sleep(self.drain_limit).await;
+            tokio::time::sleep(drain_limit).await;
         };
         tokio::select! {
             () = served => {}
@@ -236,6 +277,21 @@ impl Server {
         }
         Ok(())
     }
+}
+
+/// Tells health without TLS, until `shutdown`.
+async fn serve_health(
+    listener: TcpListener,
+    health: Routes,
+    drain_limit: Duration,
+    shutdown: &CancellationToken,
+) {
+    let terms = Terms {
+        limits: ConnectionArgs::default(),
+        drain_limit,
+        tls: None,
+    };
+    connections::serve(listener, health, terms, shutdown).await;
 }
 
 fn reflection<'a>(

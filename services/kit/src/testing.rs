@@ -3,6 +3,7 @@
 //! PostgreSQL is the server named by `RAPPORT_TEST_POSTGRES_URL`, which `scripts/test` starts; a
 //! test that finds none fails and says so.
 
+mod authority;
 mod migrations;
 mod nats;
 mod postgres;
@@ -16,6 +17,7 @@ use uuid::Uuid;
 
 use crate::db::{DatabaseUrl, Db, Migrations};
 
+pub use authority::TestAuthority;
 pub use migrations::assert_migrations_are_reversible_and_commented;
 pub use nats::TestNats;
 pub use postgres::{TestPostgres, give_to_owner, postgres_program, query_postgres};

@@ -15,7 +15,11 @@ use std::{
 use anyhow::{bail, ensure};
 use chrono::{DateTime, Utc};
 use hmac::{Hmac, Mac};
-use kit::access::Bearer;
+use kit::{
+    access::Bearer,
+    server::channel_by,
+    tls::{Tls, scheme},
+};
 use rapport_proto::{
     attribution::v1::{
         attribution_service_client::AttributionServiceClient,
@@ -98,8 +102,17 @@ impl Channels {
     ///
     /// As [`Channels::new`]; where there is no replica.
     pub fn to_replicas(addrs: &[[SocketAddr; 3]]) -> anyhow::Result<Self> {
+        Self::by(None, addrs)
+    }
+
+    /// Returns connections to replicas that are encrypted by `tls`, if there is any.
+    ///
+    /// # Errors
+    ///
+    /// As [`Channels::to_replicas`].
+    pub fn by(tls: Option<&Tls>, addrs: &[[SocketAddr; 3]]) -> anyhow::Result<Self> {
         ensure!(!addrs.is_empty(), "there is no replica to connect to");
-        let channel = |addr: SocketAddr| kit::server::channel(&format!("http://{addr}"));
+        let channel = |addr| channel_by(tls, &format!("{}://{addr}", scheme(tls)));
         let replicas = addrs.iter().map(|&[identity, chat, attribution]| {
             Ok(Replica {
                 identity: channel(identity)?,

@@ -112,6 +112,8 @@ impl Databases {
     pub(crate) fn suite_config(&self, secrets: &Secrets, limits: &LimitConfig) -> SuiteConfig {
         let service = |name: ServiceName| ServiceConfig {
             listen: Listen::anywhere(),
+            health: None,
+            tls: None,
             database: self.url(name.as_str()),
             images: ImagesUrl::Memory,
             broker: None,

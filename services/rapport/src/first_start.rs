@@ -35,7 +35,7 @@ struct DemoBrand {
 ///
 /// When a call is refused, or the data folder cannot be written.
 pub async fn greet(args: &SuiteArgs, suite: &Suite) -> anyhow::Result<()> {
-    let channels = Channels::new(suite.identity, suite.chat, suite.attribution)?;
+    let channels = suite.channels()?;
     let file = args.data_dir.join(FILE);
     let brand = match fs::read(&file) {
         Ok(json) => serde_json::from_slice(&json).with_context(|| {
@@ -48,7 +48,7 @@ pub async fn greet(args: &SuiteArgs, suite: &Suite) -> anyhow::Result<()> {
         Err(error) => return Err(error).context(format!("{} cannot be read", file.display())),
     };
     let token = service_token(&channels, &brand.brand_id, &brand.api_key).await?;
-    print_calls(suite, &brand, &token);
+    print_calls(args, suite, &brand, &token);
     Ok(())
 }
 
@@ -70,26 +70,30 @@ async fn make(args: &SuiteArgs, channels: &Channels, file: &Path) -> anyhow::Res
     Ok(brand)
 }
 
-fn print_calls(suite: &Suite, brand: &DemoBrand, token: &str) {
+fn print_calls(args: &SuiteArgs, suite: &Suite, brand: &DemoBrand, token: &str) {
     let (brand_id, member_id) = (&brand.brand_id, &brand.member_id);
+    let grpcurl = match &args.tls.tls_authority {
+        Some(authority) => format!("grpcurl -cacert {}", authority.display()),
+        None => "grpcurl -plaintext".to_owned(),
+    };
     crate::say!(
         "\nThe Brand \"{brand_id}\" is there to try. These calls work as they are for ten minutes:\n"
     );
     crate::say!(
-        "grpcurl -plaintext -d '{{\"brand_id\":\"{brand_id}\",\"username\":\"Ann\",\
+        "{grpcurl} -d '{{\"brand_id\":\"{brand_id}\",\"username\":\"Ann\",\
          \"widget\":\"WIDGET_COMMUNITY\",\"accepted_widget_policy_version\":\"{WIDGET_POLICY}\",\
          \"request_id\":\"{}\"}}' {} rapport.identity.v1.SessionService/StartTemporarySession\n",
         request_id(),
         suite.identity,
     );
     crate::say!(
-        "grpcurl -plaintext -H 'authorization: Bearer {token}' \
+        "{grpcurl} -H 'authorization: Bearer {token}' \
          -d '{{\"acting_for\":{{\"member_id\":\"{member_id}\"}}}}' {} \
          rapport.chat.v1.ChatService/ListChatrooms\n",
         suite.chat,
     );
     crate::say!(
-        "grpcurl -plaintext -H 'authorization: Bearer {token}' \
+        "{grpcurl} -H 'authorization: Bearer {token}' \
          -d '{{\"request_id\":\"{}\",\"order\":{{\"order_id\":\"A-{}\",\
          \"buyer\":{{\"customer_id\":\"ann\"}},\
          \"total\":{{\"currency_code\":\"EUR\",\"minor_units\":\"12000\"}}}}}}' {} \

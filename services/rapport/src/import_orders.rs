@@ -28,7 +28,12 @@ use clap::Args;
 use csv::{ErrorKind, ReaderBuilder, StringRecord, Trim};
 use futures_util::{StreamExt, stream};
 use indicatif::{ProgressBar, ProgressStyle};
-use kit::{access::Bearer, backoff::Backoff, config::SuiteArgs, server::channel};
+use kit::{
+    access::Bearer,
+    backoff::Backoff,
+    config::{self, SuiteArgs},
+    server::channel_by,
+};
 use rapport_proto::{
     attribution::v1::{
         AttributionOutcome, ImportOrdersRequest, ImportOrdersResponse,
@@ -98,9 +103,14 @@ pub struct ImportArgs {
 ///
 /// When a line is refused, the file cannot be read, or the suite does not answer.
 pub async fn run(suite: &SuiteArgs, args: &ImportArgs) -> anyhow::Result<()> {
+    let tls = suite.tls().await?;
+    let channel = |setting, addr: &str| -> anyhow::Result<Channel> {
+        let uri = config::peer(setting, addr, tls.as_ref())?;
+        Ok(channel_by(tls.as_ref(), &uri)?)
+    };
     let shop = Shop {
-        identity: channel(&format!("http://{}", suite.identity_addr))?,
-        attribution: channel(&format!("http://{}", suite.attribution_addr))?,
+        identity: channel("RAPPORT_IDENTITY_ADDR", &suite.identity_addr)?,
+        attribution: channel("RAPPORT_ATTRIBUTION_ADDR", &suite.attribution_addr)?,
         brand_id: args.brand.clone(),
         api_key: args.api_key.clone(),
     };

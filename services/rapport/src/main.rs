@@ -118,8 +118,14 @@ async fn carry_out(cli: Cli) -> anyhow::Result<()> {
 }
 
 async fn run_all(args: &SuiteArgs) -> anyhow::Result<()> {
+    if args.tls.health_addr.is_some() {
+        return Err(anyhow::Error::from(ConfigError::Invalid {
+            setting: "RAPPORT_HEALTH_ADDR",
+            problem: "is for a process of one service".to_owned(),
+        }));
+    }
     let stop = stop_signal()?;
-    let suite = Suite::start(suite::configs(args)?).await?;
+    let suite = Suite::start(suite::configs(args).await?).await?;
     say!("identity     {}", suite.identity);
     say!("chat         {}", suite.chat);
     say!("attribution  {}", suite.attribution);
@@ -134,9 +140,14 @@ async fn run_all(args: &SuiteArgs) -> anyhow::Result<()> {
 
 async fn run_one(args: &SuiteArgs, name: ServiceName) -> anyhow::Result<()> {
     let mut stop = pin!(stop_signal()?);
-    let mut config = args.service(name, args.secrets()?)?;
+    let mut config = args.service(name, args.secrets()?, args.tls().await?)?;
     let (listen, addr) = config.listen.bound()?;
     config.listen = listen;
+    if let Some(health) = config.health.take() {
+        let (health, addr) = health.bound()?;
+        config.health = Some(health);
+        say!("health       {addr}");
+    }
     say!("{:<12} {addr}", name.as_str());
     let server = tokio::select! {
         server = Box::pin(suite::build_patiently(name, config)) => server?,

@@ -9,9 +9,12 @@ use kit::{
     config::{ConfigError, Peers, ServiceConfig, ServiceName, SuiteArgs},
     db::{Db, StoreError},
     server::{Server, ServerError, answer_until},
+    tls::{Tls, scheme},
 };
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
+
+use crate::client::Channels;
 
 /// What each service starts with; where the others are found is filled in.
 pub struct SuiteConfig {
@@ -31,6 +34,8 @@ pub struct Suite {
     pub chat: SocketAddr,
     /// Where attribution listens.
     pub attribution: SocketAddr,
+    /// What encrypts calls to them, if anything does.
+    tls: Option<Tls>,
     /// One for each service, in the order in which they started.
     stops: Vec<CancellationToken>,
     servers: JoinSet<Result<(), ServerError>>,
@@ -52,10 +57,12 @@ impl Suite {
             addrs.push(addr);
         }
         let [identity, chat, attribution] = [addrs[0], addrs[1], addrs[2]];
+        let tls = configs[0].tls.clone();
+        let scheme = scheme(tls.as_ref());
         let peers = Peers {
-            identity: format!("http://{identity}"),
-            chat: format!("http://{chat}"),
-            attribution: format!("http://{attribution}"),
+            identity: format!("{scheme}://{identity}"),
+            chat: format!("{scheme}://{chat}"),
+            attribution: format!("{scheme}://{attribution}"),
         };
         let mut stops = Vec::new();
         let mut servers = JoinSet::new();
@@ -73,9 +80,20 @@ impl Suite {
             identity,
             chat,
             attribution,
+            tls,
             stops,
             servers,
         })
+    }
+
+    /// Returns connections to the services, which are made when they are first used.
+    ///
+    /// # Errors
+    ///
+    /// Never: where the services listen can be called.
+    pub fn channels(&self) -> anyhow::Result<Channels> {
+        let addrs = [self.identity, self.chat, self.attribution];
+        Channels::by(self.tls.as_ref(), &[addrs])
     }
 
     /// Runs until `stop`, or until a service fails, and drains all of them: those that ask first, the
@@ -142,12 +160,14 @@ fn flatten(ended: Result<Result<(), ServerError>, JoinError>) -> anyhow::Result<
 /// # Errors
 ///
 /// [`ConfigError`] says which setting is missing or wrong.
-pub fn configs(args: &SuiteArgs) -> Result<SuiteConfig, ConfigError> {
+pub async fn configs(args: &SuiteArgs) -> Result<SuiteConfig, ConfigError> {
     let secrets = args.secrets()?;
+    let tls = args.tls().await?;
+    let service = |name| args.service(name, secrets.clone(), tls.clone());
     Ok(SuiteConfig {
-        identity: args.service(ServiceName::Identity, secrets.clone())?,
-        chat: args.service(ServiceName::Chat, secrets.clone())?,
-        attribution: args.service(ServiceName::Attribution, secrets)?,
+        identity: service(ServiceName::Identity)?,
+        chat: service(ServiceName::Chat)?,
+        attribution: service(ServiceName::Attribution)?,
     })
 }
 
@@ -162,8 +182,8 @@ pub async fn build_patiently(name: ServiceName, config: ServiceConfig) -> anyhow
     let first = Box::pin(build(name, config.clone())).await;
     match first {
         Err(error) if is_unreachable(&error) => {
-            let listen = config.listen.clone();
-            Box::pin(answer_until(listen, name, retry(name, config, error))).await?
+            let ready = retry(name, config.clone(), error);
+            Box::pin(answer_until(name, &config, ready)).await?
         }
         result => result,
     }
@@ -223,7 +243,7 @@ pub async fn build(name: ServiceName, config: ServiceConfig) -> anyhow::Result<S
 ///
 /// When one cannot be reached or migrated.
 pub async fn migrate(args: &SuiteArgs) -> anyhow::Result<()> {
-    let configs = configs(args)?;
+    let configs = configs(args).await?;
     let databases = [
         (
             ServiceName::Identity,

@@ -22,6 +22,8 @@ async fn it_starts_without_its_peers_and_lets_nobody_in_unknown() {
     let nobody = "http://127.0.0.1:1".to_owned();
     let config = ServiceConfig {
         listen: Listen::anywhere(),
+        health: None,
+        tls: None,
         database: database.url.clone(),
         images: ImagesUrl::Memory,
         broker: None,

@@ -26,6 +26,8 @@ use crate::fixtures::NOBODY;
 fn config(database: &TestDatabase) -> ServiceConfig {
     ServiceConfig {
         listen: Listen::anywhere(),
+        health: None,
+        tls: None,
         database: database.url.clone(),
         images: ImagesUrl::Memory,
         broker: None,

@@ -1,17 +1,13 @@
 //! Whom identity calls: the other services, which hold the rest of a person, and the Brands' key sets.
 
-use kit::{
-    access::{Bearer, SuiteChannel},
-    config,
-    server::channel,
-};
+use kit::access::{Bearer, SuiteChannel};
 use rapport_proto::{
     attribution::v1::attribution_service_client::AttributionServiceClient,
     chat::v1::chat_service_client::ChatServiceClient,
 };
-use secrecy::SecretString;
+use tonic::transport::Channel;
 
-use crate::{StartError, assertion::Reach};
+use crate::assertion::Reach;
 
 /// What is outside of identity.
 pub(crate) struct Outward {
@@ -27,16 +23,11 @@ pub(crate) struct Peers {
 }
 
 impl Peers {
-    /// Returns the clients; the peers need not be there yet.
-    pub(crate) fn new(
-        peers: &config::Peers,
-        suite_secret: &SecretString,
-    ) -> Result<Self, StartError> {
-        let credential = Bearer::new(suite_secret)?;
-        let (chat, attribution) = (channel(&peers.chat)?, channel(&peers.attribution)?);
-        Ok(Self {
+    /// Returns the clients that call by these channels as the suite; the peers need not be there yet.
+    pub(crate) fn new(chat: Channel, attribution: Channel, credential: Bearer) -> Self {
+        Self {
             chat: ChatServiceClient::with_interceptor(chat, credential.clone()),
             attribution: AttributionServiceClient::with_interceptor(attribution, credential),
-        })
+        }
     }
 }

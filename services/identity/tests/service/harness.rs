@@ -47,6 +47,8 @@ const NOBODY: &str = "http://127.0.0.1:1";
 pub(crate) fn config(database: &DatabaseUrl, secrets: Secrets) -> ServiceConfig {
     ServiceConfig {
         listen: Listen::anywhere(),
+        health: None,
+        tls: None,
         database: database.clone(),
         images: ImagesUrl::Memory,
         broker: None,

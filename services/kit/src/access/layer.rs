@@ -24,6 +24,8 @@ use crate::{
     error::{CallError, Refusal},
     limit::Limits,
     secret,
+    server::Connection,
+    tls::Certified,
 };
 
 /// Protocols of gRPC itself, open to all.
@@ -108,8 +110,9 @@ impl Access {
             request.extensions_mut().insert(origin);
             Caller::Installation(Principal::Anonymous)
         } else {
-            let token = bearer(request).ok_or_else(|| CallError::Unauthenticated.refusal())?;
-            let authenticated = self.authenticate(token).await;
+            let connection = request.extensions().get::<Arc<Connection>>();
+            let connection = connection.map(AsRef::as_ref);
+            let authenticated = self.authenticate(bearer(request), connection).await;
             authenticated.map_err(|error| error.refusal())?
         };
         if !rule.allows(caller.principal()) {
@@ -185,8 +188,21 @@ impl Access {
         }
     }
 
-    async fn authenticate(&self, token: &str) -> Result<Caller, CallError> {
-        if secret::equal(token, self.suite_secret.expose_secret()) {
+    /// Finds out who calls by his token, or, if he shows none, by the certificate of his connection.
+    async fn authenticate(
+        &self,
+        token: Option<&str>,
+        connection: Option<&Connection>,
+    ) -> Result<Caller, CallError> {
+        let Some(token) = token else {
+            return match connection.and_then(|connection| connection.certified.as_ref()) {
+                Some(Certified::Suite) => Ok(Caller::Installation(Principal::Suite)),
+                // It stands for the key's secret, where that is exchanged for a token.
+                Some(Certified::ApiKey { .. }) | None => Err(CallError::Unauthenticated),
+            };
+        };
+        let is_near = connection.is_some_and(Connection::is_on_loopback);
+        if is_near && secret::equal(token, self.suite_secret.expose_secret()) {
             return Ok(Caller::Installation(Principal::Suite));
         }
         if let Some(operator) = &self.operator_token

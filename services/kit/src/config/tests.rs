@@ -5,6 +5,7 @@ use std::{fs, path::Path};
 use clap::Parser;
 
 use super::{development::SECRETS_FILE, *};
+use crate::testing::TestAuthority;
 
 #[derive(Parser)]
 struct Cli {
@@ -170,7 +171,7 @@ fn calls_that_are_not_encrypted_stay_on_loopback() {
             ("--chat-addr", ServiceName::Chat),
             ("--identity-addr", ServiceName::Chat),
         ] {
-            let config = args(&[flag, addr]).service(name, Secrets::random());
+            let config = args(&[flag, addr]).service(name, Secrets::random(), None);
             assert!(
                 matches!(config.map(|_| ()), Err(ConfigError::Invalid { .. })),
                 "{flag} {addr}"
@@ -179,10 +180,43 @@ fn calls_that_are_not_encrypted_stay_on_loopback() {
     }
     let local = ["--chat-addr", "[::1]:7", "--identity-addr", "localhost:8"];
     let config = args(&local)
-        .service(ServiceName::Chat, Secrets::random())
+        .service(ServiceName::Chat, Secrets::random(), None)
         .unwrap();
     assert!(matches!(config.listen, Listen::At(addr) if addr.port() == 7));
     assert_eq!(config.peers.identity, "http://localhost:8");
+}
+
+#[tokio::test]
+async fn with_a_certificate_services_leave_loopback_in_production() {
+    let authority = TestAuthority::new();
+    let own = authority.issue(&[]);
+    let files = authority.trusted_by(None);
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    let authority_flag = ["--tls-authority".to_owned(), text(&files.authority)];
+    let certificate = ["--tls-certificate".to_owned(), text(&own.chain)];
+    let key = ["--tls-key".to_owned(), text(&own.key)];
+    let away = ["--chat-addr", "0.0.0.0:1", "--identity-addr", "identity:2"];
+    let production = [&["--mode", "production"], &away[..]].concat();
+    let chat = async |more: &[&str], tls: &[&[String; 2]]| {
+        let tls = tls.iter().flat_map(|flag| flag.iter().map(String::as_str));
+        let args = args(&more.iter().copied().chain(tls).collect::<Vec<_>>());
+        let tls = args.tls().await?;
+        args.service(ServiceName::Chat, Secrets::random(), tls)
+    };
+    let all = [&authority_flag, &certificate, &key];
+    let config = chat(&production, &all).await.unwrap();
+    assert_eq!(config.peers.identity, "https://identity:2");
+    let says = async |more: &[&str], tls: &[&[String; 2]]| {
+        chat(more, tls).await.map(|_| ()).unwrap_err().to_string()
+    };
+    let developing = says(&away, &all).await;
+    assert!(developing.contains("development"), "{developing}");
+    let alone = says(&production, &[&authority_flag]).await;
+    assert!(alone.starts_with("RAPPORT_TLS_CERTIFICATE"), "{alone}");
+    let nameless = ["--identity-addr", "identity", "--chat-addr", "[::1]:1"];
+    assert!(says(&nameless, &all).await.contains("identity is not"));
+    let flags = ["rapport", "--tls-certificate", "x", "--tls-key", "y"];
+    assert!(Cli::try_parse_from(flags).is_err(), "whom is it to trust?");
 }
 
 #[test]
@@ -193,7 +227,11 @@ fn each_service_has_a_file_of_its_own_unless_told_otherwise() {
         "--chat-database-url",
         "postgres://host/chat",
     ]);
-    let database = |name| args.service(name, Secrets::random()).unwrap().database;
+    let database = |name| {
+        args.service(name, Secrets::random(), None)
+            .unwrap()
+            .database
+    };
     assert!(matches!(
         database(ServiceName::Chat),
         DatabaseUrl::Postgres(_)

@@ -6,16 +6,29 @@ use std::{io, net::SocketAddr, time::Duration};
 use hyper_util::rt::TokioIo;
 use rand::seq::SliceRandom;
 use tokio::net::{TcpStream, lookup_host};
+use tokio_util::either::Either;
 use tonic::{
     codegen::http::Uri,
     transport::{Channel, Endpoint},
 };
 
 use super::{KEEPALIVE, ServerError};
+use crate::tls::Tls;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Returns a channel to a peer that connects when it is first used, and again when its connection ends.
+/// Returns a channel to a peer that connects when it is first used, and again when its connection ends, and
+/// that is encrypted by nobody.
+///
+/// # Errors
+///
+/// As [`channel_by`].
+pub fn channel(uri: &str) -> Result<Channel, ServerError> {
+    channel_by(None, uri)
+}
+
+/// Returns a channel to a peer that connects when it is first used, and again when its connection ends. With
+/// `tls` the peer has to show that it is who the URI names, and is shown our certificate.
 ///
 /// Each connection resolves the peer's name anew and goes to a replica by lot. Since servers end old
 /// connections, callers spread over the replicas that there are.
@@ -23,15 +36,27 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// # Errors
 ///
 /// [`ServerError::Peer`] when `uri` is no URI.
-pub fn channel(uri: &str) -> Result<Channel, ServerError> {
+pub fn channel_by(tls: Option<&Tls>, uri: &str) -> Result<Channel, ServerError> {
     let endpoint = Endpoint::from_shared(uri.to_owned()).map_err(|source| ServerError::Peer {
         uri: uri.to_owned(),
         source,
     })?;
-    let connect = tower::service_fn(|uri: Uri| async move {
-        let authority = uri.authority().map_or("", |authority| authority.as_str());
-        let addrs = lookup_host(authority).await?.collect();
-        connect_to_one_of(addrs).await.map(TokioIo::new)
+    let tls = tls.cloned();
+    let connect = tower::service_fn(move |uri: Uri| {
+        let tls = tls.clone();
+        async move {
+            let authority = uri.authority().map_or("", |authority| authority.as_str());
+            let addrs = lookup_host(authority).await?.collect();
+            let stream = connect_to_one_of(addrs).await?;
+            let stream = match tls {
+                None => Either::Left(stream),
+                Some(tls) => {
+                    let host = uri.host().unwrap_or_default();
+                    Either::Right(Box::new(tls.connect(host, stream).await?))
+                }
+            };
+            io::Result::Ok(TokioIo::new(stream))
+        }
     });
     Ok(endpoint
         .connect_timeout(CONNECT_TIMEOUT)

@@ -7,7 +7,7 @@
 
 mod opening;
 
-use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use clap::Args;
 use hyper::{body::Incoming, server::conn::http2};
@@ -18,9 +18,10 @@ use hyper_util::{
 use tokio::{
     net::{TcpListener, TcpStream},
     task::JoinSet,
-    time::sleep,
+    time::{sleep, timeout},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_rustls::server::TlsStream;
+use tokio_util::{either::Either, sync::CancellationToken};
 use tonic::{
     body::Body,
     codegen::http::{Request, Response},
@@ -29,6 +30,7 @@ use tower::{Service, ServiceExt};
 
 use self::opening::Opening;
 use super::KEEPALIVE;
+use crate::tls::{Certified, Tls};
 
 const CONNECTIONS: usize = 10_000;
 const AGE_SECONDS: u64 = 30 * 60;
@@ -80,16 +82,33 @@ pub(crate) struct Connection {
     pub(crate) peer: SocketAddr,
     /// Cancelled when its streams are to end, so that they are resumed on another.
     pub(crate) ending: CancellationToken,
+    /// Whom the certificate of its other end names, if it showed one that names somebody.
+    pub(crate) certified: Option<Certified>,
+}
+
+impl Connection {
+    /// Tells whether its other end is on this host.
+    pub(crate) fn is_on_loopback(&self) -> bool {
+        self.peer.ip().to_canonical().is_loopback()
+    }
+}
+
+/// What the connections of one listener have in common.
+#[derive(Clone)]
+pub(super) struct Terms {
+    pub(super) limits: ConnectionArgs,
+    /// How long one that ends may take; after half of that its streams are ended.
+    pub(super) drain_limit: Duration,
+    /// What they are encrypted by, if they are.
+    pub(super) tls: Option<Tls>,
 }
 
 /// Accepts connections and answers their calls until `shutdown`, and then until the last of them has
-/// ended. One that ends may take `drain_limit`; after half of that its streams are ended. Dropped, this
-/// cuts those that are left.
+/// ended. Dropped, this cuts those that are left.
 pub(super) async fn serve<S>(
     listener: TcpListener,
     service: S,
-    limits: ConnectionArgs,
-    drain_limit: Duration,
+    terms: Terms,
     shutdown: &CancellationToken,
 ) where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
@@ -106,16 +125,12 @@ pub(super) async fn serve<S>(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((_, peer)) if open.len() >= limits.count => {
-                tracing::warn!(%peer, limit = limits.count, "one connection too many is closed");
+            Ok((_, peer)) if open.len() >= terms.limits.count => {
+                tracing::warn!(%peer, limit = terms.limits.count, "one connection too many is closed");
             }
             Ok((stream, peer)) => {
-                let times = Times {
-                    age: jittered(Duration::from_secs(limits.age_seconds)),
-                    grace: drain_limit / 2,
-                    shutdown: shutdown.clone(),
-                };
-                open.spawn(answer(stream, peer, service.clone(), times));
+                let (service, terms) = (service.clone(), terms.clone());
+                open.spawn(answer(stream, peer, service, terms, shutdown.clone()));
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -128,22 +143,19 @@ pub(super) async fn serve<S>(
     while open.join_next().await.is_some() {}
 }
 
-/// When a connection has to end.
-struct Times {
-    age: Duration,
-    /// How long its streams may go on then, and how long their ends may take to arrive.
-    grace: Duration,
-    shutdown: CancellationToken,
-}
-
 /// Those that came together do not go together.
 fn jittered(age: Duration) -> Duration {
     age.mul_f64(rand::random_range(0.9..=1.1))
 }
 
 /// Answers the calls of one connection, until the client goes, it is too old, or the service stops.
-async fn answer<S>(stream: TcpStream, peer: SocketAddr, service: S, times: Times)
-where
+async fn answer<S>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    service: S,
+    terms: Terms,
+    shutdown: CancellationToken,
+) where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
         + Clone
         + Send
@@ -153,9 +165,14 @@ where
     // Without this an answer in two parts waits 40 ms for an acknowledgement. A stream that refuses is
     // one that has ended.
     let _ = stream.set_nodelay(true);
+    let (stream, certified) = match begin(stream, terms.tls.as_ref()).await {
+        Ok(begun) => begun,
+        Err(error) => return tracing::debug!(%peer, %error, "a connection came to nothing"),
+    };
     let connection = Arc::new(Connection {
         peer,
         ending: CancellationToken::new(),
+        certified,
     });
     let ending = connection.ending.clone();
     let service = service.map_request(move |request: Request<Incoming>| {
@@ -167,20 +184,40 @@ where
         TokioIo::new(Opening::new(stream)),
         TowerToHyperService::new(service),
     ));
+    let age = jittered(Duration::from_secs(terms.limits.age_seconds));
     // What a client does to its own connection is its own affair.
     tokio::select! {
         _ = serving.as_mut() => return,
-        () = sleep(times.age) => {}
-        () = times.shutdown.cancelled() => {}
+        () = sleep(age) => {}
+        () = shutdown.cancelled() => {}
     }
     serving.as_mut().graceful_shutdown();
+    // How long its streams may go on, and then how long their ends may take to arrive.
+    let grace = terms.drain_limit / 2;
     tokio::select! {
         _ = serving.as_mut() => return,
-        () = sleep(times.grace) => ending.cancel(),
+        () = sleep(grace) => ending.cancel(),
     }
-    if tokio::time::timeout(times.grace, serving).await.is_err() {
+    if timeout(grace, serving).await.is_err() {
         tracing::debug!(%peer, "a connection that does not end is cut");
     }
+}
+
+/// Begins TLS, if there is to be any, and finds out whom the client's certificate names.
+async fn begin(
+    stream: TcpStream,
+    tls: Option<&Tls>,
+) -> io::Result<(
+    Either<TcpStream, Box<TlsStream<TcpStream>>>,
+    Option<Certified>,
+)> {
+    let Some(tls) = tls else {
+        return Ok((Either::Left(stream), None));
+    };
+    let stream = timeout(opening::LIMIT, tls.accept(stream)).await??;
+    let certificates = stream.get_ref().1.peer_certificates();
+    let certified = certificates.and_then(<[_]>::first).and_then(Certified::of);
+    Ok((Either::Right(Box::new(stream)), certified))
 }
 
 fn protocol() -> http2::Builder<TokioExecutor> {

@@ -9,8 +9,16 @@ use tonic::{Code, body::Body, codegen::http::Request, service::Routes};
 use tonic_health::pb::health_server::HealthServer;
 use tower::Service;
 
-use super::{ConnectionArgs, DRAIN_LIMIT, Listen, ServerError, connections, health::HealthService};
-use crate::{config::ServiceName, error::Refusal};
+use futures_util::future::OptionFuture;
+
+use super::{
+    ConnectionArgs, DRAIN_LIMIT, Listen, ServerError, Terms, connections, health::HealthService,
+    serve_health,
+};
+use crate::{
+    config::{ServiceConfig, ServiceName},
+    error::Refusal,
+};
 
 /// Answers for a service on its port until `ready`: health as it is, every other call with UNAVAILABLE.
 ///
@@ -18,11 +26,12 @@ use crate::{config::ServiceName, error::Refusal};
 ///
 /// [`ServerError`] when the address cannot be listened on.
 pub async fn answer_until<T>(
-    listen: Listen,
     name: ServiceName,
+    config: &ServiceConfig,
     ready: impl Future<Output = T>,
 ) -> Result<T, ServerError> {
-    let (listener, addr) = listen.listener()?;
+    let (listener, addr) = config.listen.clone().listener()?;
+    let probes = config.health.clone().map(Listen::listener).transpose()?;
     tracing::info!(%addr, "service waits for what it needs");
     let is_ready = watch::Sender::new(false);
     let health = HealthServer::new(HealthService {
@@ -30,6 +39,7 @@ pub async fn answer_until<T>(
         ready: is_ready.subscribe(),
     });
     let health = Routes::new(health).prepare();
+    let health_alone = health.clone();
     let domain = format!("{}.rapport", name.as_str());
     let service = tower::service_fn(move |request: Request<Body>| {
         let is_health = request.uri().path().starts_with("/grpc.health.");
@@ -44,11 +54,18 @@ pub async fn answer_until<T>(
         }
     });
     let never = CancellationToken::new();
-    let limits = ConnectionArgs::default();
+    let terms = Terms {
+        limits: ConnectionArgs::default(),
+        drain_limit: DRAIN_LIMIT,
+        tls: config.tls.clone(),
+    };
+    let probes =
+        probes.map(|(listener, _)| serve_health(listener, health_alone, DRAIN_LIMIT, &never));
     tokio::select! {
-        () = connections::serve(listener, service, limits, DRAIN_LIMIT, &never) => {
+        _ = connections::serve(listener, service, terms, &never) => {
             unreachable!("nobody cancels it")
         }
+        Some(()) = OptionFuture::from(probes) => unreachable!("nobody cancels it"),
         result = ready => Ok(result),
     }
 }

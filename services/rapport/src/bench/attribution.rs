@@ -27,7 +27,7 @@ use super::{
     stage::{Running, Stage},
 };
 use crate::client::{
-    Channels, request_id,
+    request_id,
     shop::{COMMISSION_RATE_PPM, Shop, ShopMember},
     wait_until,
 };
@@ -81,7 +81,7 @@ impl World {
         let suite = &running.suite;
         let mut shops = Vec::new();
         for _ in 0..CONNECTIONS {
-            let channels = Channels::new(suite.identity, suite.chat, suite.attribution)?;
+            let channels = suite.channels()?;
             let secret = shop.assertion_secret.clone();
             shops.push(Shop::reopen(&channels, BRAND_ID, &shop.api_key, secret).await?);
         }

@@ -22,10 +22,7 @@ use super::{
     report::{Report, progress},
     stage::{Running, Stage},
 };
-use crate::client::{
-    Channels,
-    shop::{Shop, ShopMember, Visitor},
-};
+use crate::client::shop::{Shop, ShopMember, Visitor};
 
 const BRAND_ID: &str = "bench";
 const WATCHED_BRAND_ID: &str = "bench-watched";
@@ -85,7 +82,7 @@ impl World {
         let (mut shops, mut empty) = (Vec::new(), Vec::new());
         for _ in 0..CONNECTIONS {
             let suite = &running.suite;
-            let channels = Channels::new(suite.identity, suite.chat, suite.attribution)?;
+            let channels = suite.channels()?;
             empty.push(channels.chat_health());
             let secret = shop.assertion_secret.clone();
             shops.push(Shop::reopen(&channels, brand_id, &shop.api_key, secret).await?);

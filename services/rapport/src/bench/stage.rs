@@ -104,7 +104,7 @@ impl Stage {
             .operator_token
             .context("random secrets have an operator")?;
         Ok(Running {
-            channels: Channels::new(suite.identity, suite.chat, suite.attribution)?,
+            channels: suite.channels()?,
             operator_token: operator_token.expose_secret().to_owned(),
             suite,
         })

@@ -22,7 +22,7 @@ use crate::{
 /// `deploy/compose.yaml` as Compose reads it, with secrets that `deploy/prepare` has made.
 struct Project {
     content: Value,
-    _secrets: TempDir,
+    secrets: TempDir,
 }
 
 impl Project {
@@ -39,7 +39,7 @@ impl Project {
         );
         Self {
             content: serde_json::from_str(&content).unwrap(),
-            _secrets: secrets,
+            secrets,
         }
     }
 
@@ -49,6 +49,13 @@ impl Project {
             .iter()
             .map(|(name, service)| (name.as_str(), service))
             .collect()
+    }
+
+    /// Tells whether a file or folder is in the repository, or is made by `deploy/prepare`.
+    fn exists(&self, path: &Value) -> bool {
+        let path = PathBuf::from(text(path));
+        let made = path.strip_prefix(repository("deploy"));
+        path.exists() || made.is_ok_and(|made| self.secrets.path().join(made).exists())
     }
 
     /// Returns the services that run the program.
@@ -111,7 +118,8 @@ fn the_context_of_the_image_is_all_that_a_build_needs() {
 
 #[test]
 fn every_image_is_pinned_and_every_port_is_on_loopback() {
-    for (name, service) in Project::read().services() {
+    let project = Project::read();
+    for (name, service) in project.services() {
         let image = text(&service["image"]);
         let (_, tag) = image.rsplit_once(':').expect("the image has a tag");
         let version = tag.trim_start_matches('v');
@@ -123,16 +131,12 @@ fn every_image_is_pinned_and_every_port_is_on_loopback() {
             assert_eq!(port["host_ip"], "127.0.0.1", "{name}: {port}");
         }
         for volume in list(&service["volumes"]) {
-            let is_there = volume["type"] == "volume" || exists(&volume["source"]);
+            let is_there = volume["type"] == "volume" || project.exists(&volume["source"]);
             assert!(is_there, "{name}: {volume}");
             let is_written = volume["type"] == "volume" || volume["read_only"] == true;
             assert!(is_written, "{name}: {volume}");
         }
     }
-}
-
-fn exists(path: &Value) -> bool {
-    PathBuf::from(text(path)).exists()
 }
 
 #[test]
@@ -177,7 +181,7 @@ async fn every_service_starts_as_compose_says() {
             continue;
         }
         check_addresses(&project, name, service);
-        let started = Started::new(&container, folder.path());
+        let started = Started::new(&container, folder.path()).await;
         assert_eq!(started.health("").await, ServingStatus::Serving, "{name}");
         started.terminate();
     }

@@ -12,6 +12,7 @@ use crate::{
 
 pub(crate) const SERVICES: [&str; 3] = ["identity", "chat", "attribution"];
 pub(crate) const GRPC_PORT: u64 = 50051;
+pub(crate) const HEALTH_PORT: u64 = 50050;
 pub(crate) const METRICS_PORT: u64 = 9464;
 
 #[test]
@@ -331,6 +332,15 @@ fn every_secret_that_is_read_is_one_that_an_operator_is_told_to_make() {
     output(Command::new(repository("deploy/prepare")).arg(folder.path()));
     let made = std::fs::read_to_string(folder.path().join(".env")).unwrap();
     for overlay in overlays() {
+        for deployment in deployments(&overlay) {
+            let volumes = list(&deployment.spec["volumes"]).iter();
+            let secrets: Vec<String> = volumes
+                .filter_map(|volume| volume["secret"]["secretName"].as_str())
+                .map(|name| format!("create secret generic {name} --from-file deploy/tls/services"))
+                .collect();
+            assert_eq!(secrets.len(), 1, "{}", deployment.name());
+            assert!(told.contains(&secrets[0]), "{secrets:?}");
+        }
         for container in overlay.pods().iter().flat_map(Pods::containers) {
             for (_, source) in overlay.environment(container) {
                 let Source::Secret { name, key } = source else {

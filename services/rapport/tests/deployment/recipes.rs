@@ -29,6 +29,10 @@ impl Suite {
         }
         let secrets = fs::read_to_string(deploy.join(".env")).unwrap();
         command.envs(secrets.lines().map(|line| line.split_once('=').unwrap()));
+        let tls = deploy.join("tls/services");
+        command.env("RAPPORT_TLS_CERTIFICATE", tls.join("tls.crt"));
+        command.env("RAPPORT_TLS_KEY", tls.join("tls.key"));
+        command.env("RAPPORT_TLS_AUTHORITY", tls.join("ca.crt"));
         for service in SERVICES {
             command.arg(format!("--{service}-addr")).arg("127.0.0.1:0");
         }

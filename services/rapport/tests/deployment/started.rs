@@ -2,20 +2,24 @@
 
 use std::{
     io::{BufRead, BufReader},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
+use kit::{
+    server::{channel, channel_by},
+    tls::{Tls, TlsFiles},
+};
 use serde_json::json;
-use tonic::transport::Endpoint;
+use tonic::transport::Channel;
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
 use crate::{
-    kubernetes::{GRPC_PORT, METRICS_PORT, deployments},
+    kubernetes::{GRPC_PORT, HEALTH_PORT, METRICS_PORT, deployments},
     manifests::{Overlay, Pods, Source, list, overlays, text},
-    output, setting,
+    output, repository, setting,
 };
 
 const PROBES: [&str; 3] = ["startupProbe", "livenessProbe", "readinessProbe"];
@@ -54,8 +58,17 @@ impl Container {
         command.args(&self.arguments).current_dir(folder);
         let own = format!("RAPPORT_{}_ADDR", self.name.to_uppercase());
         for (name, value) in &self.environment {
-            let value = if *name == own || name == "RAPPORT_METRICS_ADDR" {
+            let value = if *name == own {
+                // Everywhere, as it says, and on a port that is free.
+                let (host, _) = value.rsplit_once(':').unwrap();
+                format!("{host}:0")
+            } else if matches!(
+                name.as_str(),
+                "RAPPORT_METRICS_ADDR" | "RAPPORT_HEALTH_ADDR"
+            ) {
                 "127.0.0.1:0".to_owned()
+            } else if let Some(file) = value.strip_prefix("/etc/rapport/tls/") {
+                certificates(folder).join(file).display().to_string()
             } else if name.ends_with("_ADDR") {
                 // Nobody answers there, and no service needs another to start.
                 "127.0.0.1:1".to_owned()
@@ -70,14 +83,25 @@ impl Container {
     }
 }
 
-/// A service with the environment of its container.
+/// Returns where `deploy/prepare` puts certificates.
+fn certificates(folder: &Path) -> PathBuf {
+    folder.join("tls/services")
+}
+
+/// A service with the environment of its container, and certificates of `deploy/prepare`.
 pub(crate) struct Started {
     child: Child,
-    addr: String,
+    /// Where it tells health without TLS, if anywhere.
+    health: Option<String>,
+    /// Where it serves.
+    uri: String,
+    /// Trusts its certificate.
+    tls: Tls,
 }
 
 impl Started {
-    pub(crate) fn new(container: &Container, folder: &Path) -> Self {
+    pub(crate) async fn new(container: &Container, folder: &Path) -> Self {
+        output(Command::new(repository("deploy/prepare")).arg(folder));
         let mut command = container.command(folder);
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -90,20 +114,33 @@ impl Started {
             addr.trim().to_owned()
         };
         addr("metrics");
+        let mut variables = container.environment.iter();
+        let is_probed = variables.any(|(name, _)| name == "RAPPORT_HEALTH_ADDR");
+        let health = is_probed.then(|| addr("health"));
         let addr = addr(&container.name);
-        Self { child, addr }
+        let (host, port) = addr.rsplit_once(':').unwrap();
+        assert_eq!(host, "0.0.0.0");
+        let files = TlsFiles {
+            authority: certificates(folder).join("ca.crt"),
+            certificate: None,
+        };
+        Self {
+            child,
+            health,
+            uri: format!("https://127.0.0.1:{port}"),
+            tls: Tls::open(files).await.unwrap(),
+        }
     }
 
-    /// Returns what it says of itself under the name of a service.
+    /// Returns what it says to a probe, which does not speak TLS, under the name of a service.
+    async fn probed(&self, service: &str) -> ServingStatus {
+        let addr = self.health.as_ref().expect("health is told to probes");
+        health(channel(&format!("http://{addr}")).unwrap(), service).await
+    }
+
+    /// Returns what it says to callers under the name of a service.
     pub(crate) async fn health(&self, service: &str) -> ServingStatus {
-        let uri = format!("http://{}", self.addr);
-        let channel = Endpoint::from_shared(uri).unwrap().connect().await.unwrap();
-        let request = HealthCheckRequest {
-            service: service.to_owned(),
-        };
-        let answer = HealthClient::new(channel).check(request).await;
-        let answer = answer.unwrap_or_else(|error| panic!("{service:?}: {error}"));
-        answer.into_inner().status()
+        health(channel_by(Some(&self.tls), &self.uri).unwrap(), service).await
     }
 
     pub(crate) fn terminate(mut self) {
@@ -111,6 +148,15 @@ impl Started {
         output(Command::new("kill").args(["-TERM", &pid]));
         assert!(self.child.wait().unwrap().success());
     }
+}
+
+async fn health(channel: Channel, service: &str) -> ServingStatus {
+    let request = HealthCheckRequest {
+        service: service.to_owned(),
+    };
+    let answer = HealthClient::new(channel).check(request).await;
+    let answer = answer.unwrap_or_else(|error| panic!("{service:?}: {error}"));
+    answer.into_inner().status()
 }
 
 impl Drop for Started {
@@ -148,13 +194,14 @@ async fn every_service_starts_as_its_manifest_says_and_answers_its_probes() {
         for deployment in deployments(&overlay) {
             let folder = tempfile::tempdir().unwrap();
             let container = Container::of_pods(&overlay, &deployment);
-            let started = Started::new(&container, folder.path());
+            let started = Started::new(&container, folder.path()).await;
             for probe in PROBES {
                 let grpc = &deployment.containers()[0][probe]["grpc"];
-                assert_eq!(grpc["port"], GRPC_PORT, "{probe}");
+                assert_eq!(grpc["port"], HEALTH_PORT, "{probe}");
                 let service = grpc["service"].as_str().unwrap_or_default();
-                let status = started.health(service).await;
-                assert_eq!(status, ServingStatus::Serving, "{service:?}");
+                for status in [started.probed(service).await, started.health(service).await] {
+                    assert_eq!(status, ServingStatus::Serving, "{service:?}");
+                }
             }
             started.terminate();
         }
@@ -181,12 +228,17 @@ fn the_services_listen_where_the_others_look_for_them() {
             let container = deployment.containers()[0];
             let ports = json!([
                 {"name": "grpc", "containerPort": GRPC_PORT},
+                {"name": "health", "containerPort": HEALTH_PORT},
                 {"name": "metrics", "containerPort": METRICS_PORT},
             ]);
             assert_eq!(container["ports"], ports);
             for (name, source) in overlay.environment(container) {
-                if name == "RAPPORT_METRICS_ADDR" {
-                    assert_eq!(source, Source::Text(format!("0.0.0.0:{METRICS_PORT}")));
+                let own_ports = [
+                    ("RAPPORT_METRICS_ADDR", METRICS_PORT),
+                    ("RAPPORT_HEALTH_ADDR", HEALTH_PORT),
+                ];
+                if let Some((_, port)) = own_ports.iter().find(|(own, _)| *own == name) {
+                    assert_eq!(source, Source::Text(format!("0.0.0.0:{port}")));
                     continue;
                 }
                 let Some(service) = name.strip_suffix("_ADDR") else {

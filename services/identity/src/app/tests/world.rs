@@ -91,15 +91,11 @@ pub(crate) fn start_time() -> DateTime<Utc> {
 
 /// Peers that do not answer, and key sets anywhere.
 fn nobody() -> Outward {
-    let nobody = "http://127.0.0.1:1".to_owned();
-    let peers = kit::config::Peers {
-        identity: nobody.clone(),
-        chat: nobody.clone(),
-        attribution: nobody,
-    };
+    let nobody = kit::server::channel("http://127.0.0.1:1").unwrap();
+    let credential = kit::access::Bearer::new(&"suite".into()).unwrap();
     Outward {
         key_reach: Reach::Anywhere,
-        peers: Peers::new(&peers, &"suite".into()).unwrap(),
+        peers: Peers::new(nobody.clone(), nobody, credential),
     }
 }
 

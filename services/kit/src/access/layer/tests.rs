@@ -18,6 +18,7 @@ use rapport_proto::{
         link_service_client::LinkServiceClient, session_service_client::SessionServiceClient,
     },
 };
+use tokio_util::sync::CancellationToken;
 use tonic_types::StatusExt;
 use uuid::Uuid;
 
@@ -286,4 +287,38 @@ async fn an_empty_credential_of_the_installation_lets_nobody_in() {
         .await;
     check(answer, Code::Unauthenticated, "UNAUTHENTICATED");
     serving.abort();
+}
+
+#[tokio::test]
+async fn the_secret_of_the_suite_counts_on_loopback_alone() {
+    let suite = Suite::start().await;
+    let tokens = TokenVerifier::new(
+        KeySet::default(),
+        None,
+        suite.revocations.clone(),
+        suite.clock.clone(),
+    );
+    let layer = AccessLayer::new(DOMAIN, tokens, None, SUITE_SECRET.into(), Limits::default());
+    for (peer, is_let_in) in [
+        ("127.0.0.1:1", true),
+        ("[::1]:1", true),
+        ("[::ffff:127.0.0.1]:1", true),
+        ("192.0.2.1:1", false),
+        ("[2001:db8::1]:1", false),
+    ] {
+        let connection = Connection {
+            peer: peer.parse().unwrap(),
+            ending: CancellationToken::new(),
+            certified: None,
+        };
+        let caller = layer.0.authenticate(Some(SUITE_SECRET), Some(&connection));
+        assert_eq!(caller.await.is_ok(), is_let_in, "{peer}"); // SPEC 59
+    }
+    assert!(
+        layer
+            .0
+            .authenticate(Some(SUITE_SECRET), None)
+            .await
+            .is_err()
+    );
 }

@@ -9,24 +9,23 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
     time::{Sleep, sleep},
 };
 
 /// What a client sends first (RFC 9113, 3.4): 24 bytes.
 const PREFACE_LENGTH: usize = 24;
 /// Pings find the clients that fall silent, but only once the preface is there.
-const LIMIT: Duration = Duration::from_secs(10);
+pub(super) const LIMIT: Duration = Duration::from_secs(10);
 
-/// A socket that fails unless as many bytes as HTTP/2's preface has come within ten seconds.
-pub(super) struct Opening {
-    stream: TcpStream,
+/// A stream of bytes that fails unless as many bytes as HTTP/2's preface has come within ten seconds.
+pub(super) struct Opening<S> {
+    stream: S,
     /// Until the preface has come: how much of it did, and when it is too late.
     awaited: Option<(usize, Pin<Box<Sleep>>)>,
 }
 
-impl Opening {
-    pub(super) fn new(stream: TcpStream) -> Self {
+impl<S> Opening<S> {
+    pub(super) fn new(stream: S) -> Self {
         Self {
             stream,
             awaited: Some((0, Box::pin(sleep(LIMIT)))),
@@ -34,7 +33,7 @@ impl Opening {
     }
 }
 
-impl AsyncRead for Opening {
+impl<S: AsyncRead + Unpin> AsyncRead for Opening<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -57,7 +56,7 @@ impl AsyncRead for Opening {
     }
 }
 
-impl AsyncWrite for Opening {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Opening<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -89,7 +88,10 @@ impl AsyncWrite for Opening {
 
 #[cfg(test)]
 mod tests {
-    use tokio::{io::AsyncReadExt, net::TcpListener};
+    use tokio::{
+        io::AsyncReadExt,
+        net::{TcpListener, TcpStream},
+    };
 
     use super::*;
 
