@@ -62,7 +62,7 @@ pub(crate) use export_account::Exported;
 pub(crate) use members::{MemberChange, MemberWithCustomers, NewMember, OwnCustomer};
 pub(crate) use peers::{Outward, Peers};
 pub(crate) use persons::{Person, PersonKey};
-pub(crate) use sessions::OpenedSession;
+pub(crate) use sessions::{ApiKeyProof, OpenedSession};
 pub(crate) use sign_in::{SignInCommand, SignInOutcome, SignInResult};
 pub(crate) use temporary_sessions::NewTemporarySession;
 

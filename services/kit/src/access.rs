@@ -14,6 +14,9 @@ mod standing;
 mod stream;
 mod token;
 
+use std::sync::Arc;
+
+use domain::id::{BrandId, KeyId};
 use secrecy::{ExposeSecret, SecretString};
 use tonic::{
     Request, Status,
@@ -22,7 +25,7 @@ use tonic::{
     transport::Channel,
 };
 
-use crate::{deadline, telemetry};
+use crate::{deadline, server::Connection, telemetry, tls::Certified};
 
 pub use layer::AccessLayer;
 pub use principal::{Principal, Subject, principal};
@@ -30,6 +33,15 @@ pub use revocation::{Revocations, keep as keep_revocations};
 pub use rule::Rules;
 pub use standing::Standing;
 pub use token::{ACCESS_TOKEN_TTL, Claims, ISSUER, KeySet, TokenVerifier};
+
+/// Returns the API key that the certificate of the caller's connection stands for, and its Brand.
+pub fn certified_api_key<T>(request: &Request<T>) -> Option<(&BrandId, KeyId)> {
+    let connection = request.extensions().get::<Arc<Connection>>()?;
+    match connection.certified.as_ref()? {
+        Certified::ApiKey { brand_id, key_id } => Some((brand_id, *key_id)),
+        Certified::Suite => None,
+    }
+}
 
 /// A channel to another service of the suite, with the suite's credential.
 pub type SuiteChannel = InterceptedService<Channel, Bearer>;

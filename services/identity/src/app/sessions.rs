@@ -14,6 +14,7 @@ use kit::{
 use rapport_proto::access::v1::Caller;
 use secrecy::{ExposeSecret, SecretString};
 
+pub(crate) use self::service::ApiKeyProof;
 use super::App;
 use crate::{
     error::IdentityError,

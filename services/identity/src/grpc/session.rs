@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use domain::id::BrandId;
 use kit::{
-    access::Principal,
+    access::{Principal, certified_api_key},
     convert::{field, timestamp},
     limit,
 };
@@ -15,7 +15,7 @@ use tonic::{Request, Response, Status};
 
 use super::{open, own_brand};
 use crate::{
-    app::{Actor, App, ShownAccount, SignInCommand},
+    app::{Actor, ApiKeyProof, App, ShownAccount, SignInCommand},
     convert::{account, session},
     error::IdentityError,
 };
@@ -161,11 +161,17 @@ impl SessionService for SessionRpc {
         &self,
         request: Request<proto::IssueServiceTokenRequest>,
     ) -> Result<Response<proto::IssueServiceTokenResponse>, Status> {
+        let certified = certified_api_key(&request);
+        let certified = certified.map(|(brand_id, key_id)| (brand_id.clone(), key_id));
         let (_, brand_id, request) =
             open_anonymous(&self.app, request, |request| &request.brand_id)?;
-        let api_key = session::optional_secret(request.api_key)
-            .ok_or_else(|| IdentityError::field("api_key", "is required"))?;
-        let issued = self.app.issue_service_token(&brand_id, &api_key).await?;
+        let proof = match (session::optional_secret(request.api_key), certified) {
+            (Some(secret), _) => ApiKeyProof::Secret(secret),
+            (None, Some((of, key_id))) if of == brand_id => ApiKeyProof::Certificate(key_id),
+            (None, Some(_)) => return Err(IdentityError::ApiKeyRefused.into()),
+            (None, None) => return Err(IdentityError::field("api_key", "is required").into()),
+        };
+        let issued = self.app.issue_service_token(&brand_id, &proof).await?;
         Ok(Response::new(proto::IssueServiceTokenResponse {
             access_token: issued.access.token.expose_secret().to_owned(),
             access_token_expire_time: Some(timestamp(issued.access.expire_time)),

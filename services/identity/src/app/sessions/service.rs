@@ -1,6 +1,6 @@
 //! Tokens for the programs of a Brand.
 
-use domain::id::BrandId;
+use domain::id::{BrandId, KeyId};
 use kit::{error::CallError, limit::Subject, secret::token_digest};
 use rapport_proto::access::v1::{Caller, Scope};
 use secrecy::{ExposeSecret, SecretString};
@@ -12,6 +12,14 @@ use crate::{
     store::api_keys,
     token::{AccessToken, Bearer},
 };
+
+/// How a program shows that it has an API key.
+pub(crate) enum ApiKeyProof {
+    /// By the key's secret.
+    Secret(SecretString),
+    /// By a certificate that stands for the key.
+    Certificate(KeyId),
+}
 
 /// A token for calls, and what it allows.
 pub(crate) struct IssuedServiceToken {
@@ -26,14 +34,24 @@ impl App {
     pub(crate) async fn issue_service_token(
         &self,
         brand_id: &BrandId,
-        api_key: &SecretString,
+        proof: &ApiKeyProof,
     ) -> Result<IssuedServiceToken, IdentityError> {
         let now = self.clock.now();
-        let digest = token_digest(api_key.expose_secret());
-        self.limits
-            .check_account(brand_id, Subject::Secret(&digest))?;
-        let mut connection = self.db.read().await?;
-        let key = api_keys::find_by_secret(&mut connection, brand_id, &digest).await?;
+        let check = |subject: Subject<'_>| self.limits.check_account(brand_id, subject);
+        let mut connection;
+        let key = match proof {
+            ApiKeyProof::Secret(secret) => {
+                let digest = token_digest(secret.expose_secret());
+                check(Subject::Secret(&digest))?;
+                connection = self.db.read().await?;
+                api_keys::find_by_secret(&mut connection, brand_id, &digest).await?
+            }
+            ApiKeyProof::Certificate(key_id) => {
+                check(Subject::Caller(&format!("service/{key_id}")))?;
+                connection = self.db.read().await?;
+                api_keys::find(&mut connection, brand_id, *key_id).await?
+            }
+        };
         let key = key
             .filter(|key| key.is_in_force(now))
             .ok_or(IdentityError::ApiKeyRefused)?;

@@ -19,7 +19,9 @@ use uuid::Uuid;
 
 use super::world::{World, claims, forged, id, token};
 use crate::{
-    app::{Actor, MemberChange, NewApiKey, NewMember, NewTemporarySession, OpenedSession},
+    app::{
+        Actor, ApiKeyProof, MemberChange, NewApiKey, NewMember, NewTemporarySession, OpenedSession,
+    },
     error::IdentityError,
     model::{MemberState, SessionKind},
 };
@@ -238,17 +240,24 @@ async fn a_program_gets_tokens_for_its_key_until_that_is_revoked() {
         let request = id();
         let write = || world.write_of(&world.brand, "CreateApiKey", &request);
         let made = world.app.create_api_key(write(), new).await.unwrap();
-        let issued = world
-            .app
-            .issue_service_token(&world.brand, &made.secret)
-            .await
-            .unwrap();
-        assert_eq!(issued.scopes, [Scope::MemberSessions]);
-        assert_eq!(claims(&issued.access.token).sub, made.key.api_key_id.uuid());
+        let secret = ApiKeyProof::Secret(made.secret.clone());
+        let certificate = ApiKeyProof::Certificate(made.key.api_key_id);
+        for proof in [&secret, &certificate] {
+            let issued = world.app.issue_service_token(&world.brand, proof).await;
+            let issued = issued.unwrap();
+            assert_eq!(issued.scopes, [Scope::MemberSessions]);
+            assert_eq!(claims(&issued.access.token).sub, made.key.api_key_id.uuid());
+        }
 
         let other = world.add_brand("other").await;
-        for (brand, secret) in [(&other, &made.secret), (&world.brand, &forged())] {
-            let refused = world.app.issue_service_token(brand, secret).await;
+        let unknown = ApiKeyProof::Certificate(Uuid::new_v4().into());
+        for (brand, proof) in [
+            (&other, &secret),
+            (&other, &certificate),
+            (&world.brand, &ApiKeyProof::Secret(forged())),
+            (&world.brand, &unknown),
+        ] {
+            let refused = world.app.issue_service_token(brand, proof).await;
             assert!(matches!(refused.err(), Some(IdentityError::ApiKeyRefused))); // SPEC 1
         }
         let write = world.write("RevokeApiKey");
@@ -258,11 +267,10 @@ async fn a_program_gets_tokens_for_its_key_until_that_is_revoked() {
             .await
             .unwrap();
         assert_eq!(last_revocation(&world).await.minimum_epoch, 1);
-        let refused = world
-            .app
-            .issue_service_token(&world.brand, &made.secret)
-            .await;
-        assert!(matches!(refused.err(), Some(IdentityError::ApiKeyRefused)));
+        for proof in [&secret, &certificate] {
+            let refused = world.app.issue_service_token(&world.brand, proof).await;
+            assert!(matches!(refused.err(), Some(IdentityError::ApiKeyRefused)));
+        }
     }
 }
 
