@@ -1,5 +1,6 @@
 //! Health from the first call on, and an end that comes in time.
 
+mod calls;
 mod connections;
 mod health;
 

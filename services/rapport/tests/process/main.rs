@@ -7,6 +7,7 @@ mod collector;
 mod importing;
 mod metrics;
 mod published_keys;
+mod stopping;
 mod traces;
 mod waiting;
 
@@ -433,7 +434,11 @@ async fn write_until_it_fails(
 }
 
 fn operator_token(data_dir: &Path) -> String {
+    development_secret(data_dir, "operator_token")
+}
+
+fn development_secret(data_dir: &Path, name: &str) -> String {
     let json = std::fs::read(data_dir.join("development-secrets.json")).unwrap();
     let secrets: Value = serde_json::from_slice(&json).unwrap();
-    secrets["operator_token"].as_str().unwrap().to_owned()
+    secrets[name].as_str().unwrap().to_owned()
 }

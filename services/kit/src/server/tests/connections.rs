@@ -16,6 +16,7 @@ use tokio::{
 use super::*;
 
 const SETTINGS: u8 = 4;
+const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 
 /// A connection that has said hello, and reads frames.
@@ -159,6 +160,19 @@ async fn headers_that_are_too_long_cost_their_call_alone() {
     long.metadata_mut().insert("x-long", value);
     client.get_key_set(long).await.unwrap_err();
     client.get_key_set(GetKeySetRequest {}).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_that_answers_no_ping_is_cut() {
+    let (addr, _) = run(ConnectionArgs::default()).await;
+    let mut client = RawClient::connect(addr).await;
+    client.frame_of(SETTINGS).await;
+    // From here on time passes by itself while everybody waits.
+    tokio::time::pause();
+    let begin = tokio::time::Instant::now();
+    client.frame_of(PING).await;
+    while client.frame().await.is_some() {}
+    assert!(begin.elapsed() <= 3 * KEEPALIVE, "{:?}", begin.elapsed());
 }
 
 #[tokio::test]
