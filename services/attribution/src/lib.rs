@@ -140,7 +140,7 @@ impl Service {
         let tokens = TokenVerifier::new(
             KeySet::default(),
             Some(SessionServiceClient::new(identity)),
-            revocations,
+            revocations.clone(),
             config.clock,
         );
         let limits = Limits::new(&config.limits, &app.clock);
@@ -154,6 +154,7 @@ impl Service {
         let server = bind(config.listen, &app, access, lifetime).await?;
         server
             .with_database(app.db.clone())
+            .with_identity(revocations)
             .with_connections(config.connections)
             .with_tls(config.tls)
             .with_health(config.health)

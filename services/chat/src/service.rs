@@ -115,6 +115,7 @@ impl Service {
             }
         };
         let wake = Arc::new(Notify::new());
+        let heard = revocations.clone();
         let waking = Arc::clone(&wake);
         lifetime.tasks.spawn(consumer::follow(
             source,
@@ -167,6 +168,7 @@ impl Service {
         let server = Server::bind(config.listen, routes, names, access, lifetime).await?;
         Ok(server
             .with_database(database)
+            .with_identity(heard)
             .with_connections(config.connections)
             .with_tls(config.tls)
             .with_health(config.health)?)

@@ -20,7 +20,7 @@ use self::{
     health::{HealthService, Need},
 };
 use crate::{
-    access::AccessLayer,
+    access::{AccessLayer, Revocations},
     db::Db,
     telemetry::CallLayer,
     tls::Tls,
@@ -206,6 +206,22 @@ impl Server {
         };
         self.needs.push(Need {
             name: "database",
+            probe: Box::new(probe),
+        });
+        self
+    }
+
+    /// Makes the service ready only while it hears from identity, without which it lets nobody in (SPEC 59).
+    #[must_use]
+    pub fn with_identity(mut self, revocations: Revocations) -> Self {
+        let probe = move || {
+            let is_current = revocations.is_current();
+            let answer = is_current.then_some(());
+            let answer = answer.ok_or_else(|| "it has been silent for too long".to_owned());
+            std::future::ready(answer).boxed()
+        };
+        self.needs.push(Need {
+            name: "identity",
             probe: Box::new(probe),
         });
         self

@@ -139,7 +139,8 @@ impl Revocations {
         }
     }
 
-    pub(super) fn is_current(&self) -> bool {
+    /// Tells whether identity was heard of lately enough to know whom it trusts.
+    pub(crate) fn is_current(&self) -> bool {
         self.contact.as_ref().is_none_or(|contact| {
             let last = *contact.last.lock().unwrap_or_else(PoisonError::into_inner);
             last.elapsed() < contact.limit

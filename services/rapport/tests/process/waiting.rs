@@ -1,4 +1,4 @@
-//! A service whose database is away at its start waits for it, and says so.
+//! A service that lacks what it needs, at its start or later, waits for it, and says so.
 
 use std::{
     io::{BufRead, BufReader},
@@ -11,7 +11,7 @@ use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
-use super::{POSTGRES_URL, rapport, setting, terminate, wait_until};
+use super::{POSTGRES_URL, Process, rapport, setting, terminate, wait_until};
 
 const SESSIONS: &str = "rapport.identity.v1.SessionService";
 
@@ -26,13 +26,16 @@ async fn health(addr: &str, service: &str) -> Option<ServingStatus> {
 }
 
 async fn wait_until_it_serves(addr: &str, service: &str) {
+    wait_until_it_is(addr, service, ServingStatus::Serving).await;
+}
+
+async fn wait_until_it_is(addr: &str, service: &str, expected: ServingStatus) {
     let look = || async {
         let status = health(addr, service).await;
-        Ok((status == Some(ServingStatus::Serving)).then_some(()))
+        Ok((status == Some(expected)).then_some(()))
     };
-    wait_until("the service says that it serves", look)
-        .await
-        .unwrap();
+    let what = format!("the service says {}", expected.as_str_name());
+    wait_until(&what, look).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -89,4 +92,33 @@ async fn a_service_whose_broker_is_away_becomes_ready_when_it_comes() {
     nats.restart().await;
     wait_until_it_serves(addr, "rapport.chat.v1.ChatService").await;
     assert!(terminate(&mut child));
+}
+
+/// Who cannot be told of what is revoked may trust nobody; identity, which knows, goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_depends_on_events_is_ready_only_while_they_come() {
+    let mut nats = TestNats::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let variables = [
+        ("RAPPORT_EVENTS_URL", nats.url()),
+        ("RAPPORT_IDENTITY_SILENCE_LIMIT_SECONDS", "3"),
+    ];
+    let process = Process::start_with(folder.path(), &variables);
+    let [identity, chat, attribution] = process.addrs.map(|(_, addr)| addr.to_string());
+    for addr in [&identity, &chat, &attribution] {
+        wait_until_it_is(addr, "", ServingStatus::Serving).await;
+    }
+    nats.kill();
+    for addr in [&chat, &attribution] {
+        wait_until_it_is(addr, "", ServingStatus::NotServing).await;
+        let status = health(addr, LIVENESS).await;
+        assert_eq!(status, Some(ServingStatus::Serving));
+    }
+    let status = health(&identity, "").await;
+    assert_eq!(status, Some(ServingStatus::Serving));
+    nats.restart().await;
+    for addr in [&chat, &attribution] {
+        wait_until_it_is(addr, "", ServingStatus::Serving).await;
+    }
+    assert!(process.terminate());
 }
