@@ -25,6 +25,7 @@ use crate::{
     convert,
     db::{Connection, Db, StoreError},
     error::CallError,
+    retry::IDENTITY,
 };
 
 /// Keeps what events of identity say, in the transaction of `connection`; others are passed over.
@@ -72,7 +73,11 @@ pub async fn refresh(
         brand_id: brand_id.to_string(),
         key: Some(Key::AccountId(account_id.to_string())),
     };
-    let person = match identity.clone().resolve_person(request).await {
+    let answer = IDENTITY.read(|| {
+        let (mut identity, request) = (identity.clone(), request.clone());
+        async move { identity.resolve_person(request).await }
+    });
+    let person = match answer.await {
         Ok(response) => response.into_inner().person,
         Err(status) if status.code() == tonic::Code::NotFound => None,
         Err(status) => {

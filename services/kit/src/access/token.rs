@@ -20,7 +20,7 @@ use tonic::{Status, transport::Channel};
 use uuid::Uuid;
 
 use super::{Principal, Revocations, Standing, Subject};
-use crate::{clock::Clock, error::CallError, secret};
+use crate::{clock::Clock, error::CallError, retry::IDENTITY, secret};
 
 /// Who signs access tokens: the `iss` claim.
 pub const ISSUER: &str = "rapport-identity";
@@ -225,8 +225,11 @@ impl TokenVerifier {
                 Err(CallError::IdentityUnavailable)
             };
         }
-        let mut identity = identity.clone();
-        let answer = tokio::time::timeout(FETCH_TIMEOUT, identity.get_key_set(GetKeySetRequest {}))
+        let answer = IDENTITY.read(|| {
+            let mut identity = identity.clone();
+            async move { identity.get_key_set(GetKeySetRequest {}).await }
+        });
+        let answer = tokio::time::timeout(FETCH_TIMEOUT, answer)
             .await
             .unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time")));
         *last_fetch = Some(Fetch {

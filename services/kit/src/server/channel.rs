@@ -37,6 +37,20 @@ pub fn channel(uri: &str) -> Result<Channel, ServerError> {
 ///
 /// [`ServerError::Peer`] when `uri` is no URI.
 pub fn channel_by(tls: Option<&Tls>, uri: &str) -> Result<Channel, ServerError> {
+    channel_to(tls, uri, |authority| async {
+        Ok(lookup_host(authority).await?.collect())
+    })
+}
+
+/// As [`channel_by`], to where `resolve` finds the replicas of a peer, whom it is told by name and port.
+pub(super) fn channel_to<Found>(
+    tls: Option<&Tls>,
+    uri: &str,
+    resolve: impl Fn(String) -> Found + Clone + Send + 'static,
+) -> Result<Channel, ServerError>
+where
+    Found: Future<Output = io::Result<Vec<SocketAddr>>> + Send,
+{
     let endpoint = Endpoint::from_shared(uri.to_owned()).map_err(|source| ServerError::Peer {
         uri: uri.to_owned(),
         source,
@@ -44,10 +58,10 @@ pub fn channel_by(tls: Option<&Tls>, uri: &str) -> Result<Channel, ServerError> 
     let tls = tls.cloned();
     let connect = tower::service_fn(move |uri: Uri| {
         let tls = tls.clone();
+        let authority = uri.authority().map_or("", |authority| authority.as_str());
+        let found = resolve(authority.to_owned());
         async move {
-            let authority = uri.authority().map_or("", |authority| authority.as_str());
-            let addrs = lookup_host(authority).await?.collect();
-            let stream = connect_to_one_of(addrs).await?;
+            let stream = connect_to_one_of(found.await?).await?;
             let stream = match tls {
                 None => Either::Left(stream),
                 Some(tls) => {

@@ -3,6 +3,7 @@
 mod calls;
 mod connections;
 mod health;
+mod replicas;
 
 use std::time::Instant;
 

@@ -1,0 +1,135 @@
+//! The second try of a call to another service that only reads.
+//!
+//! A call may meet a replica that just goes. One that reads can be made again without harm, once and at
+//! once, and reaches another. Where most calls fail a second try helps nobody, so it costs from a budget
+//! that only answers fill (gRFC A6).
+
+use std::{
+    error::Error,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use tonic::{Code, Status};
+
+/// A failure costs one token, which ten answers bring back.
+const TOKEN: u32 = 10;
+const FULL: u32 = 10 * TOKEN;
+
+/// Of this process's calls to identity.
+pub(crate) static IDENTITY: RetryBudget = RetryBudget::new();
+
+/// What the calls to one service share.
+pub(crate) struct RetryBudget(AtomicU32);
+
+impl RetryBudget {
+    pub(crate) const fn new() -> Self {
+        Self(AtomicU32::new(FULL))
+    }
+
+    /// Makes a call that only reads, and once more if nobody could take it and the budget is more than half
+    /// full.
+    pub(crate) async fn read<T, Answer>(&self, call: impl Fn() -> Answer) -> Result<T, Status>
+    where
+        Answer: Future<Output = Result<T, Status>>,
+    {
+        let answer = call().await;
+        if !self.count(&answer) {
+            return answer;
+        }
+        let answer = call().await;
+        self.count(&answer);
+        answer
+    }
+
+    /// Tells whether the call may be made again.
+    fn count<T>(&self, answer: &Result<T, Status>) -> bool {
+        let is_lost = answer.as_ref().is_err_and(is_lost);
+        let change = |tokens: u32| {
+            Some(match is_lost {
+                true => tokens.saturating_sub(TOKEN),
+                false => FULL.min(tokens + 1),
+            })
+        };
+        let before = self
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
+        is_lost && before.is_ok_and(|tokens| tokens.saturating_sub(TOKEN) > FULL / 2)
+    }
+}
+
+/// Tells whether nobody took the call, or one who goes gave it back.
+fn is_lost(status: &Status) -> bool {
+    // A connection that ends while a call waits for it is told as if the caller had given up.
+    let is_of_connection = || {
+        let source = status.source();
+        source.is_some_and(|source| source.is::<tonic::transport::Error>())
+    };
+    match status.code() {
+        Code::Unavailable => true,
+        Code::Cancelled => is_of_connection(),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    /// Makes a call that ends as `codes` say, one after the other, and returns how it ended and how many were
+    /// not asked for.
+    async fn call(budget: &RetryBudget, codes: &[Code]) -> (Code, usize) {
+        let left = RefCell::new(codes.iter());
+        let answer = budget.read(|| {
+            let code = *left.borrow_mut().next().expect("it is tried twice at most");
+            async move {
+                match code {
+                    Code::Ok => Ok(()),
+                    code => Err(Status::new(code, "")),
+                }
+            }
+        });
+        let code = answer.await.err().map_or(Code::Ok, |status| status.code());
+        (code, left.into_inner().count())
+    }
+
+    #[tokio::test]
+    async fn what_nobody_took_is_tried_once_more() {
+        let budget = RetryBudget::new();
+        for (codes, expected) in [
+            (&[Code::Ok, Code::Ok], (Code::Ok, 1)),
+            (&[Code::Unavailable, Code::Ok], (Code::Ok, 0)),
+            (
+                &[Code::Unavailable, Code::Unavailable],
+                (Code::Unavailable, 0),
+            ),
+            (&[Code::NotFound, Code::Ok], (Code::NotFound, 1)),
+            (
+                &[Code::ResourceExhausted, Code::Ok],
+                (Code::ResourceExhausted, 1),
+            ),
+            (
+                &[Code::DeadlineExceeded, Code::Ok],
+                (Code::DeadlineExceeded, 1),
+            ),
+        ] {
+            assert_eq!(call(&budget, codes).await, expected, "{codes:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn where_most_fail_nothing_is_tried_again_until_there_are_answers() {
+        const LOST: [Code; 2] = [Code::Unavailable, Code::Unavailable];
+        let budget = RetryBudget::new();
+        let mut tries = 0;
+        for _ in 0..20 {
+            tries += 2 - call(&budget, &LOST).await.1;
+        }
+        assert_eq!(tries, 20 + 2, "half of the budget");
+        for _ in 0..70 {
+            call(&budget, &[Code::Ok]).await;
+        }
+        assert_eq!(call(&budget, &LOST).await.1, 0);
+    }
+}
