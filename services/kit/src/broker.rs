@@ -21,7 +21,7 @@ mod streams;
 
 use std::time::Duration;
 
-use async_nats::{Client, ServerAddr, jetstream};
+use async_nats::{Client, ConnectOptions, ServerAddr, jetstream};
 use futures_util::TryStreamExt;
 use uuid::Uuid;
 
@@ -124,6 +124,19 @@ impl BrokerError {
     }
 }
 
+/// Returns options by which connections, also later ones, read the certificates anew.
+fn trusting(config: &BrokerConfig) -> ConnectOptions {
+    let options = ConnectOptions::new();
+    let Some(files) = &config.tls else {
+        return options;
+    };
+    let options = options.add_root_certificates(files.authority.clone());
+    match &files.certificate {
+        None => options,
+        Some(own) => options.add_client_certificate(own.chain.clone(), own.key.clone()),
+    }
+}
+
 /// The broker, as one service uses it; clones share the connection.
 #[derive(Clone)]
 pub struct Broker {
@@ -149,7 +162,7 @@ impl Broker {
         let Some(config) = config else {
             return Ok(None);
         };
-        let client = async_nats::ConnectOptions::new()
+        let client = trusting(config)
             .name(format!("rapport {name}"))
             .request_timeout(Some(REQUEST_TIMEOUT))
             // What a process says of its own commits, it need not hear.

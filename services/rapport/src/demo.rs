@@ -88,6 +88,7 @@ pub async fn run(args: &DemoArgs, stop: impl Future<Output = ()>) -> anyhow::Res
 async fn unused_broker(url: &BrokerUrl) -> anyhow::Result<BrokerConfig> {
     let config = BrokerConfig {
         url: url.clone(),
+        tls: None,
         replica_count: 1,
         monitors: Vec::new(),
     };

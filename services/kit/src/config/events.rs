@@ -6,6 +6,7 @@ use async_nats::ServerAddr;
 use clap::Args;
 
 use super::{ConfigError, Mode, SuiteArgs};
+use crate::tls::TlsFiles;
 
 const URL: &str = "RAPPORT_EVENTS_URL";
 const MONITORS: &str = "RAPPORT_EVENTS_MONITORS";
@@ -67,6 +68,7 @@ impl SuiteArgs {
         }
         Ok(Some(BrokerConfig {
             url: url.clone(),
+            tls: self.tls.files(),
             replica_count: events.events_replicas.into(),
             monitors: events.events_monitors.clone(),
         }))
@@ -87,6 +89,8 @@ fn is_safe(server: &ServerAddr) -> bool {
 pub struct BrokerConfig {
     /// Where it is.
     pub url: BrokerUrl,
+    /// Whom its tls:// servers are trusted by, and what they are shown; without it, whom the system trusts.
+    pub tls: Option<TlsFiles>,
     /// On how many of its servers each stream is kept.
     pub replica_count: usize,
     /// Where its servers are monitored, as HOST:PORT; without any nobody asks whether they write before

@@ -39,6 +39,17 @@ pub struct TlsArgs {
     pub health_addr: Option<SocketAddr>,
 }
 
+impl TlsArgs {
+    /// Returns the files, if there is TLS.
+    pub(super) fn files(&self) -> Option<TlsFiles> {
+        let pair = self.tls_certificate.clone().zip(self.tls_key.clone());
+        Some(TlsFiles {
+            authority: self.tls_authority.clone()?,
+            certificate: pair.map(|(chain, key)| CertificateFiles { chain, key }),
+        })
+    }
+}
+
 impl SuiteArgs {
     /// Returns what encrypts calls, if anything does; its files are read again from then on.
     ///
@@ -46,15 +57,8 @@ impl SuiteArgs {
     ///
     /// [`ConfigError::Tls`] says which file cannot be used.
     pub async fn tls(&self) -> Result<Option<Tls>, ConfigError> {
-        let args = &self.tls;
-        let Some(authority) = args.tls_authority.clone() else {
+        let Some(files) = self.tls.files() else {
             return Ok(None);
-        };
-        let pair = args.tls_certificate.clone().zip(args.tls_key.clone());
-        let certificate = pair.map(|(chain, key)| CertificateFiles { chain, key });
-        let files = TlsFiles {
-            authority,
-            certificate,
         };
         Tls::open(files).await.map(Some).map_err(ConfigError::Tls)
     }

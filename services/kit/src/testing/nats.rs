@@ -27,7 +27,7 @@ struct Ports {
 /// A running server, on ports that the system chose; it and its folder go with this value.
 pub struct TestNats {
     folder: PathBuf,
-    jetstream: &'static str,
+    settings: String,
     ports: Ports,
     server: Child,
 }
@@ -39,7 +39,7 @@ impl TestNats {
     ///
     /// When there is none, or it does not start.
     pub async fn start() -> Self {
-        Self::start_with("sync_interval: always").await
+        Self::start_as("jetstream { store_dir: /data, sync_interval: always }").await
     }
 
     /// Starts one that writes when it likes, as servers do where nobody tells them otherwise.
@@ -48,20 +48,26 @@ impl TestNats {
     ///
     /// As [`TestNats::start`].
     pub async fn start_careless() -> Self {
-        Self::start_with("").await
+        Self::start_as("jetstream { store_dir: /data }").await
     }
 
-    async fn start_with(jetstream: &'static str) -> Self {
+    /// Starts one with this configuration, whose `/data` is a folder of its own, and which says no port.
+    ///
+    /// # Panics
+    ///
+    /// As [`TestNats::start`].
+    pub async fn start_as(settings: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("rapport-nats-{}", Uuid::new_v4()));
         fs::create_dir(&folder).expect("there is a folder for temporary files");
         let anywhere = Ports {
             nats: vec!["nats://127.0.0.1:-1".to_owned()],
             monitoring: vec!["http://127.0.0.1:-1".to_owned()],
         };
-        let (server, ports) = run(&folder, jetstream, &anywhere).await;
+        let settings = settings.replace("/data", &folder.display().to_string());
+        let (server, ports) = run(&folder, &settings, &anywhere).await;
         Self {
             folder,
-            jetstream,
+            settings,
             ports,
             server,
         }
@@ -85,7 +91,7 @@ impl TestNats {
     ///
     /// When it does not start.
     pub async fn restart(&mut self) {
-        (self.server, self.ports) = run(&self.folder, self.jetstream, &self.ports).await;
+        (self.server, self.ports) = run(&self.folder, &self.settings, &self.ports).await;
     }
 
     /// Returns what a service is told of it.
@@ -97,6 +103,7 @@ impl TestNats {
         let monitors = self.ports.monitoring.iter();
         BrokerConfig {
             url: self.ports.nats[0].parse().expect("the server's URL"),
+            tls: None,
             replica_count: 1,
             monitors: monitors.map(|url| host_and_port(url).to_owned()).collect(),
         }
@@ -121,16 +128,15 @@ fn host_and_port(url: &str) -> &str {
 }
 
 /// Runs a server at `ports`; it ends with this process, however that ends.
-async fn run(folder: &Path, jetstream: &str, ports: &Ports) -> (Child, Ports) {
+async fn run(folder: &Path, settings: &str, ports: &Ports) -> (Child, Ports) {
     let program = std::env::var(NATS_SERVER)
         .unwrap_or_else(|_| panic!("{NATS_SERVER} is not set: run the tests with scripts/test"));
     let file = folder.join("nats.conf");
     let config = format!(
-        "listen: \"{}\"\nhttp: \"{}\"\nports_file_dir: \"{folder}\"\n\
-         jetstream {{ store_dir: \"{folder}\"\n {jetstream} }}\n",
+        "listen: \"{}\"\nhttp: \"{}\"\nports_file_dir: \"{}\"\n{settings}\n",
         host_and_port(&ports.nats[0]),
         host_and_port(&ports.monitoring[0]),
-        folder = folder.display(),
+        folder.display(),
     );
     fs::write(&file, config).expect("the server's folder can be written");
     let log = fs::File::create(folder.join("log")).expect("the server's folder can be written");

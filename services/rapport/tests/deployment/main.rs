@@ -7,6 +7,7 @@ mod alerts;
 mod compose;
 mod kubernetes;
 mod manifests;
+mod nats;
 mod recipes;
 mod started;
 

@@ -8,6 +8,7 @@ use std::{
 
 use kit::{
     server::{channel, channel_by},
+    testing::TestNats,
     tls::{Tls, TlsFiles},
 };
 use serde_json::json;
@@ -19,7 +20,7 @@ use tonic_health::pb::{
 use crate::{
     kubernetes::{GRPC_PORT, HEALTH_PORT, METRICS_PORT, deployments},
     manifests::{Overlay, Pods, Source, list, overlays, text},
-    output, repository, setting,
+    nats, output, repository, setting,
 };
 
 const PROBES: [&str; 3] = ["startupProbe", "livenessProbe", "readinessProbe"];
@@ -97,12 +98,16 @@ pub(crate) struct Started {
     uri: String,
     /// Trusts its certificate.
     tls: Tls,
+    /// Carries its events.
+    _nats: TestNats,
 }
 
 impl Started {
     pub(crate) async fn new(container: &Container, folder: &Path) -> Self {
         output(Command::new(repository("deploy/prepare")).arg(folder));
+        let nats = nats::start(folder).await;
         let mut command = container.command(folder);
+        nats::show(&mut command, &nats);
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut lines = lines.map(Result::unwrap);
@@ -129,6 +134,7 @@ impl Started {
             health,
             uri: format!("https://127.0.0.1:{port}"),
             tls: Tls::open(files).await.unwrap(),
+            _nats: nats,
         }
     }
 

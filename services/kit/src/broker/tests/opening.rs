@@ -56,6 +56,7 @@ async fn a_server_of_before_2_12_is_refused() {
     });
     let config = BrokerConfig {
         url: format!("nats://127.0.0.1:{port}").parse().unwrap(),
+        tls: None,
         replica_count: 1,
         monitors: Vec::new(),
     };
