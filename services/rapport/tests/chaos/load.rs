@@ -94,6 +94,14 @@ impl Load {
         .await
     }
 
+    /// Waits until more calls have failed than `before`.
+    pub(crate) async fn wait_for_a_failure(&self, before: usize) -> anyhow::Result<()> {
+        wait_until("a call fails", async || {
+            Ok((self.failed() > before).then_some(()))
+        })
+        .await
+    }
+
     pub(crate) fn answered(&self) -> usize {
         self.answered.load(Ordering::SeqCst)
     }

@@ -125,6 +125,9 @@ async fn strike(
     let replica = (is_service && round % 2 == 1).then_some(round / 2 % REPLICAS);
     let (answered, failed) = (load.answered(), load.failed());
     stack.kill(victim, replica)?;
+    if victim != Victim::Nats {
+        load.wait_for_a_failure(failed).await?;
+    }
     if replica.is_some() || victim == Victim::Nats {
         load.wait_for_answers(MEANWHILE).await?;
     }
