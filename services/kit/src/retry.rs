@@ -13,7 +13,8 @@ use tonic::{Code, Status};
 
 /// A failure costs one token, which ten answers bring back.
 const TOKEN: u32 = 10;
-const FULL: u32 = 10 * TOKEN;
+/// A replica that goes may lose hundreds of calls at once.
+const FULL: u32 = 1_000 * TOKEN;
 
 /// Of this process's calls to identity.
 pub(crate) static IDENTITY: RetryBudget = RetryBudget::new();
@@ -59,14 +60,15 @@ impl RetryBudget {
 
 /// Tells whether nobody took the call, or one who goes gave it back.
 fn is_lost(status: &Status) -> bool {
-    // A connection that ends while a call waits for it is told as if the caller had given up.
+    // A connection that ends under a call is told as if the caller had given up, or as if the service had
+    // failed.
     let is_of_connection = || {
         let source = status.source();
         source.is_some_and(|source| source.is::<tonic::transport::Error>())
     };
     match status.code() {
         Code::Unavailable => true,
-        Code::Cancelled => is_of_connection(),
+        Code::Cancelled | Code::Internal => is_of_connection(),
         _ => false,
     }
 }
@@ -123,11 +125,11 @@ mod tests {
         const LOST: [Code; 2] = [Code::Unavailable, Code::Unavailable];
         let budget = RetryBudget::new();
         let mut tries = 0;
-        for _ in 0..20 {
+        for _ in 0..1_000 {
             tries += 2 - call(&budget, &LOST).await.1;
         }
-        assert_eq!(tries, 20 + 2, "half of the budget");
-        for _ in 0..70 {
+        assert_eq!(tries, 1_000 + 250, "half of the budget, two for each call");
+        for _ in 0..5_100 {
             call(&budget, &[Code::Ok]).await;
         }
         assert_eq!(call(&budget, &LOST).await.1, 0);

@@ -175,8 +175,16 @@ async fn the_trace_of_an_order_spans_the_three_services() {
             "attribution apply MessageSent",
             SEND,
         ],
-        vec!["attribution record_order", RECORD],
-        vec!["attribution evaluate_orders", RECORD],
+        vec![
+            "attribution import_orders",
+            "attribution record orders",
+            RECORD,
+        ],
+        vec![
+            "attribution evaluate_orders",
+            "attribution record orders",
+            RECORD,
+        ],
         vec!["identity sign_in", SIGN_IN],
         vec!["chat apply LinkChanged", "identity sign_in", SIGN_IN],
         vec!["attribution apply LinkChanged", "identity sign_in", SIGN_IN],
