@@ -18,7 +18,7 @@ use tonic::{
 };
 use tower::{Layer, Service};
 
-use super::{Principal, Rules, Standing, TokenVerifier, stream};
+use super::{Principal, Rules, Standing, TokenVerifier, standing::Lookout, stream};
 use crate::{
     deadline,
     error::{CallError, Refusal},
@@ -46,6 +46,7 @@ struct Access {
     operator_token: Option<SecretString>,
     suite_secret: SecretString,
     limits: Limits,
+    lookout: Lookout,
 }
 
 /// Who calls.
@@ -75,7 +76,7 @@ impl Caller {
 
 impl AccessLayer {
     /// Returns the layer of the service whose errors carry `domain`; the methods that are open to all
-    /// are held to `limits`.
+    /// are held to `limits`. It looks after its streams in a task of the runtime that this is called in.
     pub fn new(
         domain: &'static str,
         tokens: TokenVerifier,
@@ -90,6 +91,7 @@ impl AccessLayer {
             operator_token,
             suite_secret,
             limits,
+            lookout: Lookout::start(),
         }))
     }
 }
@@ -144,7 +146,8 @@ impl Access {
             Err(refusal) => refusal.into_status(self.domain).into_http(),
             Ok(Admission::Single) => self.carry_out(inner, request).await,
             Ok(Admission::Stream(standing)) => {
-                let over = stream::over(&request, deadline, standing);
+                let lost = standing.map(|standing| self.lookout.watch(standing));
+                let over = stream::over(&request, deadline, lost);
                 let over = over.map(self.refused()).boxed();
                 stream::end_when(over, self.carry_out(inner, request)).await
             }

@@ -13,7 +13,10 @@ use futures_util::{
     future::{BoxFuture, OptionFuture},
 };
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, sleep_until},
+};
 use tokio_util::sync::CancellationToken;
 use tonic::{
     Status,
@@ -24,25 +27,26 @@ use tonic::{
     },
 };
 
-use super::Standing;
 use crate::{error::CallError, server::Connection};
 
-/// Returns why a stream has to end, once it has.
+/// Returns why a stream has to end, once it has: also once it is told that its caller's standing is `lost`.
 pub(super) fn over<B>(
     request: &Request<B>,
     deadline: Option<Instant>,
-    standing: Option<Standing>,
+    lost: Option<oneshot::Receiver<CallError>>,
 ) -> impl Future<Output = CallError> + Send + use<B> {
     let connection = request.extensions().get::<Arc<Connection>>();
     let ending = connection.map(|connection| connection.ending.clone());
     async move {
         let ended = OptionFuture::from(ending.map(CancellationToken::cancelled_owned));
         let passed = OptionFuture::from(deadline.map(sleep_until));
-        let lost = OptionFuture::from(standing.map(Standing::lost));
+        let lost = OptionFuture::from(lost);
         tokio::select! {
             Some(()) = ended => CallError::ShuttingDown,
             Some(()) = passed => CallError::DeadlineExceeded,
-            Some(error) = lost => error,
+            Some(told) = lost => {
+                told.unwrap_or_else(|_| CallError::Internal("nobody looks after the stream".into()))
+            }
             else => future::pending().await,
         }
     }
