@@ -8,7 +8,7 @@ use std::{
 
 use domain::id::BrandId;
 use kit::db::{Db, StoreError};
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -23,11 +23,16 @@ use crate::{
 
 /// How long it waits for a commit of another process before it looks again.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
+/// The least between two reads of which the first found something, so that under load a read finds what
+/// several commits have left, and costs once.
+const READ_INTERVAL: Duration = Duration::from_millis(3);
 /// As much after a commit of this process, whose rows cannot be read while a transaction that began
 /// earlier still runs.
 const NEAR_INTERVAL: Duration = Duration::from_millis(1);
 /// How many times.
 const NEAR_LOOKS: u32 = 10;
+/// How long it waits while nobody watches: often enough for who comes to have little to catch up with.
+const REST_INTERVAL: Duration = Duration::from_millis(100);
 /// How long a watcher for whom there is nothing waits for a word; the contract says fifteen seconds.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(10);
 /// The watchers are told in turns, so many in an interval.
@@ -55,38 +60,48 @@ async fn follow(live: &Live, db: &Db) {
     let (mut slot, mut beat_time, mut near_looks) = (0, Instant::now(), 0_u32);
     loop {
         commits.mark_unchanged();
-        let is_idle = match read(live, db).await {
-            Ok(rows) => {
-                tell(live, db, &rows).await;
-                rows.is_empty()
-            }
-            Err(error) => {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "changes of chatrooms cannot be read, trying again"
-                );
-                tokio::time::sleep(RETRY).await;
-                false
-            }
-        };
+        let found = read(live, db).await;
+        if let Ok(rows) = &found {
+            tell(live, db, rows).await;
+        }
         // Between two reads all that is known has been told, and may be called the position.
         if Instant::now() >= beat_time {
             live.beat(slot, SLOTS.into());
             slot = (slot + 1) % u64::from(SLOTS);
             beat_time = Instant::now() + HEARTBEAT_INTERVAL / SLOTS;
         }
-        if is_idle {
-            let pause = if near_looks > 0 {
-                NEAR_INTERVAL
-            } else {
-                POLL_INTERVAL
-            };
-            near_looks = near_looks.saturating_sub(1);
-            tokio::select! {
-                _ = commits.changed() => near_looks = NEAR_LOOKS,
-                () = tokio::time::sleep(pause) => {}
+        match found {
+            Ok(rows) if rows.is_empty() => wait(live, &mut commits, &mut near_looks).await,
+            Ok(_) => tokio::time::sleep(READ_INTERVAL).await,
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "changes of chatrooms cannot be read, trying again"
+                );
+                tokio::time::sleep(RETRY).await;
             }
         }
+    }
+}
+
+/// Waits until there may be more to read.
+async fn wait(live: &Live, commits: &mut watch::Receiver<()>, near_looks: &mut u32) {
+    if live.is_empty() {
+        tokio::select! {
+            () = live.arrival() => {}
+            () = tokio::time::sleep(REST_INTERVAL) => {}
+        }
+        return;
+    }
+    let interval = if *near_looks > 0 {
+        NEAR_INTERVAL
+    } else {
+        POLL_INTERVAL
+    };
+    *near_looks = near_looks.saturating_sub(1);
+    tokio::select! {
+        _ = commits.changed() => *near_looks = NEAR_LOOKS,
+        () = tokio::time::sleep(interval) => {}
     }
 }
 

@@ -16,7 +16,7 @@ use kit::{
     db::{Db, StoreError},
     event_log,
 };
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
 use super::seat::{End, Seat};
 use crate::{
@@ -39,6 +39,7 @@ const TURNS: usize = 4;
 pub(crate) struct Live {
     state: Arc<Mutex<State>>,
     turns: Arc<Semaphore>,
+    arrivals: Arc<Notify>,
 }
 
 struct State {
@@ -94,6 +95,7 @@ impl Live {
         Ok(Self {
             state: Arc::new(Mutex::new(state)),
             turns: Arc::new(Semaphore::new(TURNS)),
+            arrivals: Arc::default(),
         })
     }
 
@@ -124,6 +126,16 @@ impl Live {
     pub(super) fn position(&self) -> (Arc<str>, RowKey) {
         let state = self.lock();
         (Arc::clone(&state.incarnation), state.position)
+    }
+
+    /// Tells whether nobody has a seat.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lock().seats.is_empty()
+    }
+
+    /// Waits until somebody takes a seat, or has done so since it was last waited for.
+    pub(super) async fn arrival(&self) {
+        self.arrivals.notified().await;
     }
 
     /// Returns a place before every row that is remembered.
@@ -192,6 +204,7 @@ impl Live {
         }
         let Some(last) = rows.last() else {
             state.insert(seat, accounts);
+            self.arrivals.notify_one();
             return Next::Seated(state.position);
         };
         let last = last.key;
