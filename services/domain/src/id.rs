@@ -8,7 +8,7 @@
 //!
 //! Every id but [`BrandId`] means something only within its Brand (SPEC 1).
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use uuid::Uuid;
 
@@ -110,7 +110,7 @@ uuid_ids! {
 /// A Brand, by its slug: 3 to 40 of `a` to `z`, `0` to `9` and `-`, beginning with a letter and not
 /// ending with a dash.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct BrandId(String);
+pub struct BrandId(Arc<str>);
 
 impl BrandId {
     /// Returns the Brand that `text` names.
@@ -126,7 +126,7 @@ impl BrandId {
                 .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
             && !text.ends_with('-');
         if is_slug {
-            Ok(Self(text.to_owned()))
+            Ok(Self(text.into()))
         } else {
             Err(InvalidId::Slug)
         }

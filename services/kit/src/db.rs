@@ -325,15 +325,30 @@ impl Db {
         input: &I,
         statement: Statement<I, T>,
     ) -> Option<Result<T, StoreError>> {
+        let result = self.read_statement(name, input, statement).await?;
+        if result.is_ok() {
+            self.committed();
+        }
+        Some(result)
+    }
+
+    /// As [`Db::run_statement`], of a statement that writes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn read_statement<I, T>(
+        &self,
+        name: &'static str,
+        input: &I,
+        statement: Statement<I, T>,
+    ) -> Option<Result<T, StoreError>> {
         let Engine::Postgres(postgres) = &self.engine else {
             return None;
         };
         let begin = Instant::now();
         let result = postgres.run_statement(name, input, statement).await;
         TRANSACTION_DURATION.record(begin.elapsed(), [self.service, name]);
-        if result.is_ok() {
-            self.committed();
-        }
         Some(result)
     }
 

@@ -61,7 +61,7 @@ pub(super) struct Draft {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Appended {
     /// It is this message, now or since an earlier call.
-    Message(Message),
+    Message(Arc<Message>),
     /// Nothing was decided: identity has to be asked first.
     Behind,
 }
@@ -165,7 +165,7 @@ pub(super) struct Desk {
     rooms: BTreeMap<Key, Chatroom>,
     links: BTreeMap<BrandId, Links>,
     /// What the drafts so far have become.
-    sent: HashMap<(Key, MessageId), Message>,
+    sent: HashMap<(Key, MessageId), Arc<Message>>,
     batch: Batch,
 }
 
@@ -204,7 +204,7 @@ impl Desk {
         if message.kind == MessageKind::Image && facts.image.is_none() {
             return Err(ChatError::ImageNotFound);
         }
-        let before = chatroom.clone();
+        let (before, message) = (chatroom.clone(), Arc::new(message));
         let after = before.clone().after(&message);
         self.batch.events.push(Event {
             trace_parent: draft.trace_parent.clone(),
@@ -212,7 +212,7 @@ impl Desk {
         });
         self.batch
             .messages
-            .push((brand_id.clone(), message.clone()));
+            .push((brand_id.clone(), Arc::clone(&message)));
         self.rooms.insert(place.0.clone(), after.clone());
         match self.batch.chatrooms.entry(place.0.clone()) {
             Entry::Occupied(mut moved) => moved.get_mut().after = after,
@@ -220,7 +220,7 @@ impl Desk {
                 moved.insert(Moved { before, after });
             }
         }
-        self.sent.insert(place, message.clone());
+        self.sent.insert(place, Arc::clone(&message));
         Ok(Appended::Message(message))
     }
 
@@ -234,7 +234,7 @@ impl Desk {
 ///
 /// What has been erased since cannot be compared any more: then author, kind and origin decide. So
 /// they do for a rating, which says nothing when it is asked, and may have been answered since.
-fn repeated(first: &Message, again: &Message) -> Result<Message, ChatError> {
+fn repeated(first: &Arc<Message>, again: &Message) -> Result<Arc<Message>, ChatError> {
     let same_body = match (&first.body, &again.body) {
         _ if again.kind == MessageKind::Rating => true,
         (Body::Kept(first), Body::Kept(again)) => first == again,
@@ -243,7 +243,7 @@ fn repeated(first: &Message, again: &Message) -> Result<Message, ChatError> {
     let same = same_body
         && (first.author, first.kind, first.origin) == (again.author, again.kind, again.origin);
     if same {
-        Ok(first.clone())
+        Ok(Arc::clone(first))
     } else {
         Err(ChatError::MessageIdReused {
             message_id: first.id,

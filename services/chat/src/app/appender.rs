@@ -1,7 +1,8 @@
 //! One commit for all messages that are written at once, a chatroom's in the order in which they came.
 //!
-//! On PostgreSQL a batch is first decided from memory and written by one statement. What memory does not
-//! know, or was wrong about, is decided under the locks of its chatrooms; so is all of it when that
+//! On PostgreSQL a batch is first decided from memory, or from what it reads where memory does not know,
+//! and written by one statement. What that was wrong about, and what would be refused, is decided under
+//! the locks of its chatrooms; so is all of it when that
 //! statement fails, since nobody knows whether it was carried out: what was is then found by its message
 //! ids (SPEC 29).
 //!
@@ -115,6 +116,14 @@ async fn write_from_memory(
     memory: &mut Memory,
     drafts: &[Arc<Draft>],
 ) -> Vec<Option<Appended>> {
+    let unsure = memory.unsure(drafts);
+    if !unsure.is_empty() {
+        match appending::look(db, &unsure).await {
+            Some(Ok(rooms)) => memory.look(rooms, &unsure),
+            // What is decided under locks fails for the same reason, and says so.
+            Some(Err(_)) | None => return vec![None; drafts.len()],
+        }
+    }
     let Decided { mut answers, batch } = memory.decide(drafts);
     if batch.messages.is_empty() {
         return vec![None; drafts.len()];

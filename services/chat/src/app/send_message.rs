@@ -72,14 +72,14 @@ impl App {
             trace_parent: telemetry::trace_parent(),
         });
         if let Appended::Message(message) = self.appender.append(Arc::clone(&draft)).await? {
-            return Ok(message);
+            return Ok(Arc::unwrap_or_clone(message));
         }
         self.catch_up(&draft.caller).await?;
         // What is known only grows, so nothing is needed any more.
         let mut caught_up = Draft::clone(&draft);
         caught_up.caller.needed = None;
         match self.appender.append(Arc::new(caught_up)).await? {
-            Appended::Message(message) => Ok(message),
+            Appended::Message(message) => Ok(Arc::unwrap_or_clone(message)),
             Appended::Behind => Err(CallError::ConsistencyUnavailable.into()),
         }
     }

@@ -2,14 +2,33 @@
 //!
 //! It reaches over several tables, kit's directory of identity among them, because a round trip is
 //! what a message costs most: on PostgreSQL a batch of any size takes two before `COMMIT`, in each
-//! of which the statements travel together, and one alone where its chatrooms are remembered.
+//! of which the statements travel together, and one or two alone where its chatrooms are remembered or
+//! read first.
 //! SQLite answers in microseconds and takes the statements that the rest of the store has.
 //!
 //! It decides nothing: what the facts mean is said in `app::append`.
 
+/// Returns the text of a statement that reads chatrooms, `c`, and more.
+macro_rules! chatrooms_text {
+    ($more:literal) => {
+        concat!(
+            "SELECT c.brand_id, c.chatroom_id, c.account_id, c.member_id, c.create_time, ",
+            "c.last_sequence, c.last_message_time, c.visitor_first_time, c.member_first_time, ",
+            "c.visitor_read_sequence, c.visitor_unread_count, ",
+            "c.member_read_sequence, c.member_unread_count, c.visitor_archived, ",
+            "c.member_archived, c.visitor_blocked, c.visitor_erased ",
+            $more
+        )
+    };
+}
+
+mod looking;
 mod unmoved;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use chrono::{DateTime, Utc};
 use diesel::{
@@ -32,7 +51,10 @@ use prost::Message as _;
 use rapport_proto::event::v1::{Event, MemberState};
 use uuid::Uuid;
 
-pub(crate) use self::unmoved::write_unmoved;
+pub(crate) use self::{
+    looking::{Look, look},
+    unmoved::write_unmoved,
+};
 use super::{
     chatroom_changes::{self, Change},
     chatrooms, images, member_blocks, messages, to_column,
@@ -71,7 +93,7 @@ impl Question {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Facts {
     /// The message that was sent under its id.
-    pub sent: Option<Message>,
+    pub sent: Option<Arc<Message>>,
     /// The image that it shows, if that was uploaded into its chatroom.
     pub image: Option<Image>,
     /// Whether the chatroom's Member is deactivated.
@@ -92,7 +114,7 @@ pub(crate) type Known = (BTreeMap<Key, Chatroom>, Vec<Facts>);
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     /// The new messages.
-    pub messages: Vec<(BrandId, Message)>,
+    pub messages: Vec<(BrandId, Arc<Message>)>,
     /// Their chatrooms.
     pub chatrooms: BTreeMap<Key, Moved>,
     /// An event for each message.
@@ -186,7 +208,8 @@ async fn facts_of_one(
     let mut facts = Facts::default();
     if let Some(room) = room {
         let id = question.message_id;
-        facts.sent = messages::find(connection, brand_id, *chatroom_id, id).await?;
+        let sent = messages::find(connection, brand_id, *chatroom_id, id).await?;
+        facts.sent = sent.map(Arc::new);
         let active = members::find_active(connection, brand_id, room.member_id).await?;
         facts.is_member_deactivated = active == Some(false);
     }
@@ -198,10 +221,10 @@ async fn facts_of_one(
     Ok(facts)
 }
 
-/// A locked chatroom, with its Brand.
-type LockedRow = (Sql<BrandId>, chatrooms::Row);
+/// A chatroom with its Brand.
+type ChatroomRow = (Sql<BrandId>, chatrooms::Row);
 
-type LockedColumns = (DbText, chatrooms::Columns);
+type ChatroomColumns = (DbText, chatrooms::Columns);
 
 #[derive(Queryable)]
 struct FactsRow {
@@ -219,7 +242,7 @@ impl TryFrom<FactsRow> for Facts {
 
     fn try_from(row: FactsRow) -> Result<Self, StoreError> {
         Ok(Self {
-            sent: row.sent.map(Message::try_from).transpose()?,
+            sent: row.sent.map(Message::try_from).transpose()?.map(Arc::new),
             image: None,
             is_member_deactivated: row.is_member_deactivated,
             blocks: Vec::new(),
@@ -240,14 +263,9 @@ async fn lock_many<'a>(
     let (mut first, mut second, mut third) = (connection, connection, connection);
     let (_, rooms, rows) = try_join!(
         generic_planning().execute(&mut first),
-        locking(keys).load::<LockedRow>(&mut second),
+        locking(keys).load::<ChatroomRow>(&mut second),
         asking(questions).load::<FactsRow>(&mut third),
     )?;
-    let mut locked = BTreeMap::new();
-    for (brand_id, row) in rooms {
-        let room = Chatroom::try_from(row)?;
-        locked.insert((brand_id.0, room.id), room);
-    }
     let may_be_blocked = questions
         .iter()
         .zip(&rows)
@@ -255,24 +273,27 @@ async fn lock_many<'a>(
         .map(|(question, _)| &question.key)
         .collect();
     let facts: Result<Vec<Facts>, StoreError> = rows.into_iter().map(Facts::try_from).collect();
-    Ok((locked, facts?, may_be_blocked))
+    Ok((by_key(rooms)?, facts?, may_be_blocked))
 }
 
-fn locking(keys: &BTreeSet<&Key>) -> PgText<'static, LockedColumns> {
+fn locking(keys: &BTreeSet<&Key>) -> PgText<'static, ChatroomColumns> {
     let brand_ids: Vec<_> = keys.iter().map(|key| Sql(key.0.clone())).collect();
     let ids: Vec<_> = keys.iter().map(|key| Sql(key.1)).collect();
-    PgText::new(
-        "SELECT c.brand_id, c.chatroom_id, c.account_id, c.member_id, c.create_time, \
-         c.last_sequence, c.last_message_time, c.visitor_first_time, c.member_first_time, \
-         c.visitor_read_sequence, c.visitor_unread_count, \
-         c.member_read_sequence, c.member_unread_count, c.visitor_archived, c.member_archived, \
-         c.visitor_blocked, c.visitor_erased \
-         FROM unnest(?, ?) AS k (brand_id, chatroom_id) \
+    PgText::new(chatrooms_text!(
+        "FROM unnest(?, ?) AS k (brand_id, chatroom_id) \
          JOIN chatroom c ON c.brand_id = k.brand_id AND c.chatroom_id = k.chatroom_id \
-         ORDER BY c.brand_id, c.chatroom_id FOR UPDATE OF c",
-    )
+         ORDER BY c.brand_id, c.chatroom_id FOR UPDATE OF c"
+    ))
     .bind::<Array<DbText>, _>(brand_ids)
     .bind::<Array<DbUuid>, _>(ids)
+}
+
+fn by_key(rows: Vec<ChatroomRow>) -> Result<BTreeMap<Key, Chatroom>, StoreError> {
+    let rooms = rows.into_iter().map(|(brand_id, row)| {
+        let room = Chatroom::try_from(row)?;
+        Ok(((brand_id.0, room.id), room))
+    });
+    rooms.collect()
 }
 
 /// The message is looked for as the first from its id on: of the two indexes that begin with the
@@ -317,7 +338,7 @@ fn asking(questions: &[Question]) -> PgText<'static, FactsColumns> {
 impl Batch {
     /// What is told to those who watch.
     fn changes(&self) -> Vec<Change> {
-        let change = |(brand_id, message): &(BrandId, Message)| {
+        let change = |(brand_id, message): &(BrandId, Arc<Message>)| {
             let key = (brand_id.clone(), message.chatroom_id);
             let (sequence, time) = (message.place.sequence, message.place.message_time);
             let chatroom = &self.chatrooms.get(&key)?.after;
@@ -393,6 +414,7 @@ impl Columns {
     }
 }
 
+/// A message takes its chatroom's id from the chatroom: where there is none it is null, and refused.
 fn insertion(batch: &Batch) -> PgText<'static> {
     let mut new = Columns::default();
     for (brand_id, message) in &batch.messages {
@@ -401,8 +423,11 @@ fn insertion(batch: &Batch) -> PgText<'static> {
     let text = PgText::new(
         "WITH inserted AS (INSERT INTO message (brand_id, chatroom_id, sequence, message_id, \
          message_time, side, author_id, kind, origin, content, erase_time, transaction_id) \
-         SELECT *, (SELECT pg_current_xact_id()::text::bigint) \
-         FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)) \
+         SELECT n.brand_id, c.chatroom_id, sequence, message_id, message_time, side, author_id, \
+         kind, origin, content, erase_time, (SELECT pg_current_xact_id()::text::bigint) \
+         FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) AS n (brand_id, chatroom_id, sequence, \
+         message_id, message_time, side, author_id, kind, origin, content, erase_time) \
+         LEFT JOIN chatroom c ON c.brand_id = n.brand_id AND c.chatroom_id = n.chatroom_id) \
          UPDATE chatroom SET last_sequence = a.last_sequence, \
          last_message_time = a.last_message_time, \
          last_transaction_id = (SELECT pg_current_xact_id()::text::bigint), \

@@ -86,7 +86,7 @@ async fn run(
                 after: after.clone(),
             };
             let batch = Batch {
-                messages: vec![(brand_id.clone(), new.clone())],
+                messages: vec![(brand_id.clone(), new.clone().into())],
                 chatrooms: BTreeMap::from([((brand_id.clone(), after.id), moved)]),
                 events: vec![events::message_sent(new_id(), brand_id, after, new)],
             };

@@ -226,7 +226,7 @@ impl Cast {
     /// What was answered, without the ids that differ from Brand to Brand.
     pub(super) fn told(&self, answer: Answer) -> Result<(MessageId, Place, Body), String> {
         match answer {
-            Ok(Appended::Message(message)) => Ok((message.id, message.place, message.body)),
+            Ok(Appended::Message(message)) => Ok((message.id, message.place, message.body.clone())),
             Ok(Appended::Behind) => Err("behind".to_owned()),
             Err(error) => Err(self.without_ids(error.to_string())),
         }

@@ -119,6 +119,31 @@ async fn nothing_is_written_where_something_has_come_about() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chatroom_is_read_first_where_memory_does_not_know_or_was_wrong() {
+    let world = World::new(TestEngine::Postgres).await;
+    let cast = Cast::enter(&world, "shop").await;
+    let (world, visitor, room) = (&cast.world, &cast.callers[0], cast.rooms[0]);
+    let mut memories = [Memory::default(), Memory::default()];
+    let is_unsure = |memory: &Memory| {
+        let next = draft(world, visitor, room, new_id(), text("next"));
+        !memory.unsure(&[next]).is_empty()
+    };
+    assert!(is_unsure(&memories[0]));
+    for memory in &mut memories {
+        remember(world, memory, visitor, room).await;
+        assert!(!is_unsure(memory));
+    }
+    remember(world, &mut memories[0], visitor, room).await; // the other has written since
+    assert!(is_unsure(&memories[0]));
+    remember(world, &mut memories[1], visitor, room).await;
+    let next = draft(world, visitor, room, new_id(), text("next"));
+    let unsure = memories[0].unsure(&[next]);
+    let read = appending::look(world.db(), &unsure).await;
+    memories[0].look(read.unwrap().unwrap(), &unsure);
+    assert!(follow(world, &memories[0], visitor, room).await);
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     /// A batch of the first or the second replica.

@@ -236,7 +236,7 @@ async fn write_late(connection: &mut Connection, late: &Late) -> Result<(), Stor
     let after = room.clone().after(&message);
     let batch = Batch {
         events: vec![events::message_sent(new_id(), brand_id, &after, &message)],
-        messages: vec![(brand_id.clone(), message)],
+        messages: vec![(brand_id.clone(), message.into())],
         chatrooms: [(
             (brand_id.clone(), id),
             Moved {
