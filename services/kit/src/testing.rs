@@ -7,6 +7,7 @@ mod authority;
 mod migrations;
 mod nats;
 mod postgres;
+mod s3;
 #[cfg(test)]
 pub(crate) mod stub;
 
@@ -21,6 +22,7 @@ pub use authority::TestAuthority;
 pub use migrations::assert_migrations_are_reversible_and_commented;
 pub use nats::TestNats;
 pub use postgres::{TestPostgres, give_to_owner, postgres_program, query_postgres};
+pub use s3::TestS3;
 
 const POSTGRES_URL: &str = "RAPPORT_TEST_POSTGRES_URL";
 

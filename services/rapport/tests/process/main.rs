@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod bucket;
 #[path = "../support/collector.rs"]
 mod collector;
 mod importing;
@@ -46,7 +47,10 @@ fn setting(name: &str) -> String {
 fn rapport() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rapport"));
     for (name, _) in std::env::vars() {
-        if name.starts_with("RAPPORT_") || name.starts_with("OTEL_") {
+        if ["RAPPORT_", "OTEL_", "AWS_"]
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
+        {
             command.env_remove(name);
         }
     }
