@@ -157,12 +157,13 @@ impl World {
         let db = database.open(crate::migrations()).await;
         let clock = Clock::manual(start());
         let credential = Bearer::new(&"secret".into()).unwrap();
+        let files = ImageFiles::open(&ImagesUrl::Memory).await.unwrap();
         let channel = server::channel(uri).unwrap();
         let app = App {
             live: Live::open(&db, WINDOW_LENGTH).await.unwrap(),
             request_keys: RequestKeys::new(&EmailDigestKey::new(Key::random())),
             appender: Appender::new(&db),
-            images: Images::new(ImageFiles::open(&ImagesUrl::Memory).unwrap()),
+            images: Images::new(files),
             db,
             clock: clock.clone(),
             ids: Ids::new(clock.clone()),

@@ -4,20 +4,31 @@
 //! the table `image` alone: files are written before the row and deleted before it, so a row always
 //! has its files, and files without a row are nobody's.
 
-use std::{future::ready, io, ops::Range, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    error::Error as _, future::ready, io, iter::successors, ops::Range, path::PathBuf, sync::Arc,
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 use domain::id::{BrandId, ImageId};
 use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
 use kit::config::{self, ImagesUrl};
 use object_store::{
-    Error, ObjectStore, ObjectStoreExt, RetryConfig, aws::AmazonS3Builder, local::LocalFileSystem,
-    memory::InMemory, path::Path, prefix::PrefixStore,
+    ClientConfigKey, Error, ObjectStore, ObjectStoreExt, RetryConfig,
+    aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey},
+    client::{HttpError, HttpErrorKind},
+    local::LocalFileSystem,
+    memory::InMemory,
+    path::Path,
+    prefix::PrefixStore,
 };
 use tokio_util::bytes::Bytes;
 
 /// How long a bucket that does not answer is asked again.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(20);
+/// How often it is asked at the start, and how long it may take to answer: who waits for it says so.
+const FIRST_RETRIES: usize = 2;
+const FIRST_ANSWER_LIMIT: &str = "5s";
 
 /// Which of an image's two files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +54,34 @@ pub enum ImagesUnusable {
     /// What is configured makes no place.
     #[error("images cannot be kept where RAPPORT_IMAGES_URL says")]
     Configuration(#[source] Error),
+    /// Nobody answers for the bucket.
+    #[error(
+        "the bucket {bucket} (RAPPORT_IMAGES_URL), or who gives credentials for it, cannot be reached: \
+         {cause}"
+    )]
+    BucketUnreachable {
+        /// The bucket.
+        bucket: String,
+        /// Why not.
+        cause: String,
+    },
+    /// The bucket is not there, or not for whom the variables name.
+    #[error(
+        "the bucket {bucket} (RAPPORT_IMAGES_URL) cannot be used as the AWS_… variables say: {cause}"
+    )]
+    BucketRefused {
+        /// The bucket.
+        bucket: String,
+        /// What was answered.
+        cause: String,
+    },
+}
+
+impl ImagesUnusable {
+    /// Returns whether it may be usable later, without anybody's doing.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::BucketUnreachable { .. })
+    }
 }
 
 /// The files of images; clones share them.
@@ -54,12 +93,12 @@ pub(crate) struct ImageFiles {
 }
 
 impl ImageFiles {
-    /// Makes the folder, or the client of the bucket, which is not asked yet.
+    /// Makes the folder, or the client of the bucket, which is asked once what it holds.
     ///
     /// # Errors
     ///
     /// [`ImagesUnusable`] says why it cannot be had.
-    pub(crate) fn open(url: &ImagesUrl) -> Result<Self, ImagesUnusable> {
+    pub(crate) async fn open(url: &ImagesUrl) -> Result<Self, ImagesUnusable> {
         let (files, folder): (Arc<dyn ObjectStore>, _) = match url {
             ImagesUrl::Folder(folder) => {
                 let unusable = |source| ImagesUnusable::Folder {
@@ -74,17 +113,7 @@ impl ImageFiles {
                 (Arc::new(files), Some(folder.clone()))
             }
             ImagesUrl::S3 { bucket, prefix } => {
-                // The first one of the process counts, and there is no other than this.
-                let _ = rustls::crypto::ring::default_provider().install_default();
-                let files = AmazonS3Builder::from_env()
-                    .with_bucket_name(bucket)
-                    .with_retry(RetryConfig {
-                        retry_timeout: RETRY_TIMEOUT,
-                        ..RetryConfig::default()
-                    })
-                    .build()
-                    .map_err(ImagesUnusable::Configuration)?;
-                (Arc::new(PrefixStore::new(files, prefix.as_str())), None)
+                (Arc::new(open_bucket(bucket, prefix).await?), None)
             }
             ImagesUrl::Memory => (Arc::new(InMemory::new()), None),
         };
@@ -171,6 +200,66 @@ impl ImageFiles {
     }
 }
 
+/// Makes the client of a bucket. Who has named a wrong one, or is not let in, shall learn it now and not
+/// from the first who uploads.
+async fn open_bucket(bucket: &str, prefix: &str) -> Result<PrefixStore<AmazonS3>, ImagesUnusable> {
+    // The first one of the process counts, and there is no other than this.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let build = |builder: AmazonS3Builder, max_retries| {
+        let retry = RetryConfig {
+            max_retries,
+            retry_timeout: RETRY_TIMEOUT,
+            ..RetryConfig::default()
+        };
+        let built = builder.with_retry(retry).build();
+        let files = built.map_err(ImagesUnusable::Configuration)?;
+        Ok(PrefixStore::new(files, prefix))
+    };
+    let builder = AmazonS3Builder::from_env().with_bucket_name(bucket);
+    let limit = AmazonS3ConfigKey::Client(ClientConfigKey::Timeout);
+    let impatient = builder.clone().with_config(limit, FIRST_ANSWER_LIMIT);
+    let asked = build(impatient, FIRST_RETRIES)?;
+    if let Err(error) = asked.list(None).try_next().await {
+        let (bucket, cause) = (bucket.to_owned(), told_once(&error));
+        return Err(if is_unanswered(&error) {
+            ImagesUnusable::BucketUnreachable { bucket, cause }
+        } else {
+            ImagesUnusable::BucketRefused { bucket, cause }
+        });
+    }
+    build(builder, RetryConfig::default().max_retries)
+}
+
+fn causes(error: &Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    successors(error.source(), |&cause| cause.source())
+}
+
+/// Returns an error with its causes; the library's most often say themselves what caused them.
+fn told_once(error: &Error) -> String {
+    causes(error).fold(error.to_string(), |told, cause| {
+        let cause = cause.to_string();
+        if told.contains(&cause) {
+            told
+        } else {
+            format!("{told}: {cause}")
+        }
+    })
+}
+
+fn is_unanswered(error: &Error) -> bool {
+    causes(error)
+        .find_map(|cause| cause.downcast_ref::<HttpError>())
+        .is_some_and(|error| {
+            matches!(
+                error.kind(),
+                HttpErrorKind::Connect
+                    | HttpErrorKind::Request
+                    | HttpErrorKind::Timeout
+                    | HttpErrorKind::Interrupted
+            )
+        })
+}
+
 /// A draft has the name of its file, a `#` and a number; a listing leaves it out.
 fn delete_drafts(folder: &std::path::Path, time: DateTime<Utc>) -> io::Result<()> {
     for brand in std::fs::read_dir(folder)? {
@@ -217,7 +306,9 @@ mod tests {
     async fn a_folder_is_its_owners_and_keeps_no_draft_and_no_empty_folder() {
         let parent = tempfile::tempdir().unwrap();
         let folder = parent.path().join("chat/images");
-        let files = ImageFiles::open(&ImagesUrl::Folder(folder.clone())).unwrap();
+        let files = ImageFiles::open(&ImagesUrl::Folder(folder.clone()))
+            .await
+            .unwrap();
         let mode = fs::metadata(&folder).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
         let (brand_id, id) = (BrandId::parse("shop").unwrap(), Uuid::new_v4().into());
@@ -245,11 +336,11 @@ mod tests {
         assert_eq!(read.await.unwrap(), None);
     }
 
-    #[test]
-    fn a_folder_that_cannot_be_made_is_named() {
+    #[tokio::test]
+    async fn a_folder_that_cannot_be_made_is_named() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let url = ImagesUrl::Folder(file.path().join("images"));
-        let refused = ImageFiles::open(&url).err().unwrap().to_string();
+        let refused = ImageFiles::open(&url).await.err().unwrap().to_string();
         assert!(refused.contains("RAPPORT_IMAGES_URL"), "{refused}");
     }
 }

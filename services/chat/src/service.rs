@@ -81,7 +81,7 @@ impl Service {
     /// [`StartError`] says what cannot be had.
     pub async fn build(config: ServiceConfig) -> Result<Server, StartError> {
         let db = Db::open(&config.database, migrations()).await?;
-        let files = ImageFiles::open(&config.images)?;
+        let files = ImageFiles::open(&config.images).await?;
         let clock = config.clock.clone();
         let channel = config.channel(&config.peers.identity)?;
         let credential = config.suite_credential()?;

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use anyhow::Context;
+use chat::ImagesUnusable;
 use kit::{
     backoff::Backoff,
     broker::BrokerError,
@@ -171,7 +172,7 @@ pub async fn configs(args: &SuiteArgs) -> Result<SuiteConfig, ConfigError> {
     })
 }
 
-/// Builds one service, and until its database and its broker can be reached, says on its port that it lives
+/// Builds one service, and until its database, its broker and its bucket can be reached, says on its port that it lives
 /// and is not ready, and tries again; so its socket is bound already. One that is there and cannot be used
 /// is an error as in [`build`].
 ///
@@ -212,8 +213,10 @@ fn is_unreachable(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         let database = cause.downcast_ref::<StoreError>();
         let broker = cause.downcast_ref::<BrokerError>();
+        let images = cause.downcast_ref::<ImagesUnusable>();
         matches!(database, Some(StoreError::Unavailable(_)))
             || broker.is_some_and(BrokerError::is_passing)
+            || images.is_some_and(ImagesUnusable::is_passing)
     })
 }
 

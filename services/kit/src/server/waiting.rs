@@ -48,7 +48,7 @@ pub async fn answer_until<T>(
             if is_health {
                 return health.call(request).await;
             }
-            let message = "the service waits for its database or its broker";
+            let message = "the service waits for its database, its broker or its bucket";
             let refusal = Refusal::new(Code::Unavailable, "DATABASE_UNAVAILABLE", message);
             Ok::<_, Infallible>(refusal.into_status(&domain).into_http())
         }

@@ -8,7 +8,7 @@ use std::{
 
 use kit::{
     server::{channel, channel_by},
-    testing::TestNats,
+    testing::{TestNats, TestS3},
     tls::{Tls, TlsFiles},
 };
 use serde_json::json;
@@ -53,8 +53,10 @@ impl Container {
     /// Returns its command, with addresses of this machine, and with `folder` for each folder.
     pub(crate) fn command(&self, folder: &Path) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rapport"));
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("RAPPORT_")) {
-            command.env_remove(name);
+        for (name, _) in std::env::vars() {
+            if name.starts_with("RAPPORT_") || name.starts_with("AWS_") {
+                command.env_remove(name);
+            }
         }
         command.args(&self.arguments).current_dir(folder);
         let own = format!("RAPPORT_{}_ADDR", self.name.to_uppercase());
@@ -100,6 +102,8 @@ pub(crate) struct Started {
     tls: Tls,
     /// Carries its events.
     _nats: TestNats,
+    /// Keeps its images, if the manifest says so.
+    _s3: TestS3,
 }
 
 impl Started {
@@ -108,6 +112,9 @@ impl Started {
         let nats = nats::start(folder).await;
         let mut command = container.command(folder);
         nats::show(&mut command, &nats);
+        let s3 = TestS3::start().await;
+        let said = |name: &str| container.environment.iter().any(|(own, _)| own == name);
+        command.envs(s3.variables().into_iter().filter(|(name, _)| !said(name)));
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut lines = lines.map(Result::unwrap);
@@ -135,6 +142,7 @@ impl Started {
             uri: format!("https://127.0.0.1:{port}"),
             tls: Tls::open(files).await.unwrap(),
             _nats: nats,
+            _s3: s3,
         }
     }
 
@@ -178,7 +186,9 @@ fn secret(key: &str) -> String {
     match key {
         "RAPPORT_ENCRYPTION_KEY" | "RAPPORT_EMAIL_DIGEST_KEY" => "A".repeat(43),
         "identity" | "chat" | "attribution" => database(),
-        "url" => "s3://bucket/images".to_owned(),
+        "url" => TestS3::IMAGES_URL.to_owned(),
+        "access-key-id" => TestS3::ACCESS_KEY_ID.to_owned(),
+        "secret-access-key" => TestS3::SECRET_ACCESS_KEY.to_owned(),
         _ => format!("{key}-of-this-test"),
     }
 }

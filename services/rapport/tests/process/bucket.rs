@@ -258,3 +258,37 @@ async fn objects_of_no_image_are_swept_from_a_bucket_once_they_are_old() {
     wait_until_there_are(&s3, &left).await; // SPEC 31
     assert!(second.terminate());
 }
+
+#[tokio::test]
+async fn a_bucket_that_cannot_be_used_ends_the_start_with_its_cause() {
+    let mut s3 = TestS3::start().await;
+    let check = |s3: &TestS3, (name, value): (&str, &str), says: [&str; 2]| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = rapport();
+        for service in ["identity", "chat", "attribution"] {
+            command.arg(format!("--{service}-addr")).arg("127.0.0.1:0");
+        }
+        command.arg("--data-dir").arg(folder.path());
+        command.env("RAPPORT_IMAGES_URL", TestS3::IMAGES_URL);
+        command.envs(s3.variables()).env(name, value);
+        let output = command.output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{name}={value}: {error}");
+        assert!(error.contains("rapport: chat cannot start"), "{error}");
+        for text in says {
+            assert!(error.contains(text), "{name}={value}: {error}");
+        }
+    };
+    let refused = "(RAPPORT_IMAGES_URL) cannot be used as the AWS_… variables say";
+    for (variable, cause) in [
+        (("RAPPORT_IMAGES_URL", "s3://nowhere/chat"), "NoSuchBucket"),
+        (("AWS_ACCESS_KEY_ID", "nobody"), "InvalidAccessKeyId"),
+        (("AWS_SECRET_ACCESS_KEY", "wrong"), "SignatureDoesNotMatch"),
+        (("AWS_ALLOW_HTTP", "false"), "scheme is not allowed"),
+    ] {
+        check(&s3, variable, [refused, cause]);
+    }
+    s3.kill();
+    let away = ["cannot be reached", "Connection refused"];
+    check(&s3, ("AWS_REGION", "eu-north-1"), away);
+}

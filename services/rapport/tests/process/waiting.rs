@@ -3,10 +3,13 @@
 use std::{
     io::{BufRead, BufReader},
     path::Path,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
 };
 
-use kit::{server::LIVENESS, testing::TestNats};
+use kit::{
+    server::LIVENESS,
+    testing::{TestNats, TestS3},
+};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
@@ -14,6 +17,7 @@ use tonic_health::pb::{
 use super::{POSTGRES_URL, Process, rapport, setting, terminate, wait_until};
 
 const SESSIONS: &str = "rapport.identity.v1.SessionService";
+const CHAT: &str = "rapport.chat.v1.ChatService";
 
 async fn health(addr: &str, service: &str) -> Option<ServingStatus> {
     // A connection of its own each time: that of the waiting service ends with the wait.
@@ -38,27 +42,38 @@ async fn wait_until_it_is(addr: &str, service: &str, expected: ServingStatus) {
     wait_until(&what, look).await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_service_whose_database_is_away_lives_and_becomes_ready_when_it_comes() {
-    let server = setting(POSTGRES_URL);
-    let (prefix, _) = server.rsplit_once('/').unwrap();
-    let name = format!("waiting_{}", uuid::Uuid::new_v4().simple());
-    let folder = tempfile::tempdir().unwrap();
+/// Starts one service on a free port, and returns it with its address.
+fn alone(
+    service: &str,
+    data_dir: &Path,
+    variables: impl IntoIterator<Item = (&'static str, String)>,
+) -> (Child, String) {
     let mut child = rapport()
-        .arg("identity")
+        .arg(service)
         .arg("--data-dir")
-        .arg(folder.path())
-        .args(["--identity-addr", "127.0.0.1:0"])
-        .args(["--identity-database-url", &format!("{prefix}/{name}")])
+        .arg(data_dir)
+        .args([&format!("--{service}-addr"), "127.0.0.1:0"])
+        .envs(variables)
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let line = lines.next().unwrap().unwrap();
     let addr = line.split_whitespace().last().unwrap();
-    wait_until_it_serves(addr, LIVENESS).await;
+    (child, addr.to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_whose_database_is_away_lives_and_becomes_ready_when_it_comes() {
+    let server = setting(POSTGRES_URL);
+    let (prefix, _) = server.rsplit_once('/').unwrap();
+    let name = format!("waiting_{}", uuid::Uuid::new_v4().simple());
+    let folder = tempfile::tempdir().unwrap();
+    let url = ("RAPPORT_IDENTITY_DATABASE_URL", format!("{prefix}/{name}"));
+    let (mut child, addr) = alone("identity", folder.path(), [url]);
+    wait_until_it_serves(&addr, LIVENESS).await;
     for service in ["", SESSIONS] {
-        let status = health(addr, service).await;
+        let status = health(&addr, service).await;
         assert_eq!(status, Some(ServingStatus::NotServing), "{service:?}");
     }
     let psql = Path::new(&setting("RAPPORT_TEST_PG_BIN")).join("psql");
@@ -67,7 +82,7 @@ async fn a_service_whose_database_is_away_lives_and_becomes_ready_when_it_comes(
         .args([&server, "--no-psqlrc", "--command", &statement])
         .status();
     assert!(made.unwrap().success());
-    wait_until_it_serves(addr, SESSIONS).await;
+    wait_until_it_serves(&addr, SESSIONS).await;
     assert!(terminate(&mut child));
 }
 
@@ -76,21 +91,27 @@ async fn a_service_whose_broker_is_away_becomes_ready_when_it_comes() {
     let mut nats = TestNats::start().await;
     nats.kill();
     let folder = tempfile::tempdir().unwrap();
-    let mut child = rapport()
-        .arg("chat")
-        .arg("--data-dir")
-        .arg(folder.path())
-        .args(["--chat-addr", "127.0.0.1:0", "--events-url", nats.url()])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let line = lines.next().unwrap().unwrap();
-    let addr = line.split_whitespace().last().unwrap();
-    wait_until_it_serves(addr, LIVENESS).await;
-    assert_eq!(health(addr, "").await, Some(ServingStatus::NotServing));
+    let url = ("RAPPORT_EVENTS_URL", nats.url().to_owned());
+    let (mut child, addr) = alone("chat", folder.path(), [url]);
+    wait_until_it_serves(&addr, LIVENESS).await;
+    assert_eq!(health(&addr, "").await, Some(ServingStatus::NotServing));
     nats.restart().await;
-    wait_until_it_serves(addr, "rapport.chat.v1.ChatService").await;
+    wait_until_it_serves(&addr, CHAT).await;
+    assert!(terminate(&mut child));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chat_whose_bucket_is_away_becomes_ready_when_it_comes() {
+    let mut s3 = TestS3::start().await;
+    s3.kill();
+    let folder = tempfile::tempdir().unwrap();
+    let url = ("RAPPORT_IMAGES_URL", TestS3::IMAGES_URL.to_owned());
+    let variables = s3.variables().into_iter().chain([url]);
+    let (mut child, addr) = alone("chat", folder.path(), variables);
+    wait_until_it_serves(&addr, LIVENESS).await;
+    assert_eq!(health(&addr, "").await, Some(ServingStatus::NotServing));
+    s3.restart().await;
+    wait_until_it_serves(&addr, CHAT).await;
     assert!(terminate(&mut child));
 }
 
