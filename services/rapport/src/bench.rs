@@ -86,8 +86,8 @@ pub struct SignInArgs {
 pub struct ChatArgs {
     #[command(flatten)]
     common: CommonArgs,
-    /// How many messages the large database has, a hundred in each chatroom.
-    #[arg(long, default_value_t = 10_000_000, value_parser = clap::value_parser!(u32).range(1_000..=100_000_000))]
+    /// How many messages the large database has, a hundred in each chatroom; the small one has 10,000.
+    #[arg(long, default_value_t = 10_000_000, value_parser = clap::value_parser!(u32).range(20_000..=100_000_000))]
     rows: u32,
     /// How many send at once [default: the best of 32 to 256].
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
