@@ -394,7 +394,7 @@ static POSTGRES_AFTER: LazyLock<String> = LazyLock::new(|| {
         "SELECT {POSTGRES_INCARNATION}, transaction_id::text::bigint, row_number, event \
          FROM event_log WHERE (transaction_id, row_number) > (?::xid8, ?) \
          AND transaction_id < pg_snapshot_xmin(pg_current_snapshot()) \
-         ORDER BY transaction_id, row_number LIMIT {BATCH_LENGTH}"
+         ORDER BY event_log.transaction_id, row_number LIMIT {BATCH_LENGTH}"
     )
 });
 

@@ -21,7 +21,9 @@ use crate::db::{DatabaseUrl, Db, Migrations};
 pub use authority::TestAuthority;
 pub use migrations::assert_migrations_are_reversible_and_commented;
 pub use nats::TestNats;
-pub use postgres::{TestPostgres, give_to_owner, postgres_program, query_postgres};
+pub use postgres::{
+    TestPostgres, assert_rows_come_in_order, give_to_owner, postgres_program, query_postgres,
+};
 pub use s3::TestS3;
 
 const POSTGRES_URL: &str = "RAPPORT_TEST_POSTGRES_URL";

@@ -9,9 +9,11 @@ use std::{
     time::Duration,
 };
 
+use secrecy::ExposeSecret;
 use uuid::Uuid;
 
 use super::wait_until;
+use crate::db::DatabaseUrl;
 
 const PROGRAMS: &str = "RAPPORT_TEST_PG_BIN";
 /// Whom the server runs as when this runs as root, as whom it refuses to.
@@ -169,6 +171,23 @@ pub fn query_postgres(url: &str, statement: &str) -> Result<String, String> {
     } else {
         Err(text(&output.stderr))
     }
+}
+
+/// Asserts that a statement of a service, with 0 for each `?`, takes its rows from an index in their
+/// order: one that sorts reads all that there are, whatever its limit.
+///
+/// # Panics
+///
+/// When it sorts, or is refused.
+pub fn assert_rows_come_in_order(url: &DatabaseUrl, statement: &str) {
+    let DatabaseUrl::Postgres(url) = url else {
+        panic!("only PostgreSQL shows its plan");
+    };
+    let statement = statement.replace('?', "'0'");
+    let explain = format!("SET enable_seqscan = off; EXPLAIN (COSTS off) {statement}");
+    let plan = query_postgres(url.expose_secret(), &explain).expect("the statement is planned");
+    assert!(plan.contains("Index Scan"), "{plan}");
+    assert!(!plan.contains("Sort"), "{plan}");
 }
 
 /// Returns the command of one of PostgreSQL's programs.

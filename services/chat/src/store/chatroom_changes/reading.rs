@@ -149,7 +149,7 @@ static POSTGRES_AFTER: LazyLock<String> = LazyLock::new(|| {
          chatroom_id, account_id, member_id, sequence FROM chatroom_change \
          WHERE (transaction_id, row_number) > (?::xid8, ?) \
          AND transaction_id < pg_snapshot_xmin(pg_current_snapshot()) \
-         ORDER BY transaction_id, row_number LIMIT {BATCH_LENGTH}"
+         ORDER BY chatroom_change.transaction_id, row_number LIMIT {BATCH_LENGTH}"
     )
 });
 
@@ -260,4 +260,18 @@ pub(crate) async fn delete_before(
         }
     };
     Ok(deleted)
+}
+
+#[cfg(test)]
+mod tests {
+    use kit::testing::{TestDatabase, TestEngine, assert_rows_come_in_order};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_reader_far_behind_reads_no_more_than_a_batch() {
+        let database = TestDatabase::create(TestEngine::Postgres).await;
+        database.open(crate::migrations()).await;
+        assert_rows_come_in_order(&database.url, &POSTGRES_AFTER);
+    }
 }

@@ -63,6 +63,12 @@ async fn a_transaction_that_is_rolled_back_leaves_no_gap_to_wait_for() {
 }
 
 #[tokio::test]
+async fn a_reader_far_behind_reads_no_more_than_a_batch() {
+    let (database, _db) = testing::open(TestEngine::Postgres).await;
+    testing::assert_rows_come_in_order(&database.url, &POSTGRES_AFTER);
+}
+
+#[tokio::test]
 async fn a_role_that_owns_only_its_database_reads_the_log() {
     let url = testing::create_on_postgres().await;
     let name = url.rsplit_once('/').unwrap().1;
