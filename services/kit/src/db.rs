@@ -42,7 +42,7 @@ use tokio::sync::watch;
 pub use error::{StoreError, TxError};
 pub use snapshot::uncommitted;
 pub use sqlite::SqliteConnection;
-pub use text::{PgText, generic_planning};
+pub use text::{PgText, index_lookups};
 pub use types::{DbText, DbTime, DbUuid, Locked, LockedDsl, Sql};
 
 use crate::{config::ServiceName, telemetry::Timing};

@@ -28,7 +28,7 @@ use domain::{
 };
 use kit::{
     consistency::ConsistencyToken,
-    db::{Connection, StoreError, TxError, generic_planning},
+    db::{Connection, StoreError, TxError, index_lookups},
     request::{self, RequestKey},
 };
 
@@ -192,10 +192,7 @@ async fn write(connection: &mut Connection, input: &Input) -> Result<Recorded, E
     let (brand_id, now) = (&input.brand_id, input.now);
     let imported = &input.imported[input.range.clone()];
     if let Connection::Postgres(c) = connection {
-        generic_planning()
-            .execute(c)
-            .await
-            .map_err(StoreError::from)?;
+        index_lookups().execute(c).await.map_err(StoreError::from)?;
     }
     let requests = imported.iter().filter_map(|one| one.request.as_ref());
     let mut claims = request::claim_all(connection, requests, now).await?;

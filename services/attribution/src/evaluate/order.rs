@@ -11,7 +11,7 @@ use domain::{
     money::{Money, PartsPerMillion},
 };
 use kit::{
-    db::{Connection, StoreError, generic_planning},
+    db::{Connection, StoreError, index_lookups},
     directory::links,
     telemetry::Count,
 };
@@ -80,7 +80,7 @@ pub(crate) async fn evaluate(
 ) -> Result<Evaluated, StoreError> {
     let brand_id = &input.brand_id;
     if let Connection::Postgres(c) = connection {
-        generic_planning().execute(c).await?;
+        index_lookups().execute(c).await?;
     }
     let mut recorded = orders::lock(connection, brand_id, &input.order_ids).await?;
     let ids: Vec<OrderId> = recorded.iter().map(|order| order.id.clone()).collect();

@@ -43,7 +43,7 @@ use domain::{
 };
 use futures_util::try_join;
 use kit::{
-    db::{Connection, DbText, DbTime, DbUuid, PgText, Sql, StoreError, generic_planning},
+    db::{Connection, DbText, DbTime, DbUuid, PgText, Sql, StoreError, index_lookups},
     directory::{accounts, links, members},
     event_log,
 };
@@ -262,7 +262,7 @@ async fn lock_many<'a>(
 ) -> Result<Locked<'a>, StoreError> {
     let (mut first, mut second, mut third) = (connection, connection, connection);
     let (_, rooms, rows) = try_join!(
-        generic_planning().execute(&mut first),
+        index_lookups().execute(&mut first),
         locking(keys).load::<ChatroomRow>(&mut second),
         asking(questions).load::<FactsRow>(&mut third),
     )?;

@@ -45,18 +45,22 @@ const MIGRATION_LOCK: i64 = 0x5261_7070_6f72_7401;
 const MIGRATION_LOCK_POLL: Duration = Duration::from_millis(50);
 /// A transaction that writes the event log holds back its readers, so none may stay open for long.
 ///
+/// To plan a statement for its values takes longer than to run it where it finds a row or a few, so it
+/// is planned once per connection; and so would it to start other processes that look along.
+///
 /// A serializable transaction that reads a whole table conflicts with all that write it, and a small
 /// table is read whole even where one row is asked for; so an index is used wherever there is one.
 /// Where there is none the planner thinks a query dear, for which it would then compile code.
 /// Source: PostgreSQL, Transaction Isolation, Serializable Isolation Level.
 const SESSION_SETTINGS: &str = "SET statement_timeout = '10s'; \
      SET idle_in_transaction_session_timeout = '1s'; SET application_name = 'rapport'; \
+     SET plan_cache_mode = force_generic_plan; SET max_parallel_workers_per_gather = 0; \
      SET enable_seqscan = off; SET jit = off";
 
-/// To plan a statement for each batch would take longer than to run it, and a plan that was made while a
-/// table was empty must serve when it is large.
-const STATEMENT_SETTINGS: &str = "SET plan_cache_mode = force_generic_plan; \
-     SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_material = off";
+/// A plan that was made while a table was empty must serve when it is large: rows are looked up by index
+/// alone.
+const STATEMENT_SETTINGS: &str =
+    "SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_material = off";
 
 static RETRIES: Count<2> = Count::new(
     "rapport.transaction.retries",

@@ -44,14 +44,12 @@ impl<'a, Columns> PgText<'a, Columns> {
     }
 }
 
-/// Returns the statement that has its transaction's statements planned once per connection, and so that
-/// they look up rows by index alone: to plan one each time takes longer than to run it where it finds a
-/// row or a few, and a plan that was made while a table was empty must serve when it is large.
-pub fn generic_planning() -> PgText<'static> {
+/// Returns the statement that has its transaction's statements look up rows by index alone, since a plan
+/// that was made while a table was empty must serve when it is large.
+pub fn index_lookups() -> PgText<'static> {
     PgText::new(
-        "SELECT set_config('plan_cache_mode', 'force_generic_plan', true), \
-         set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true), \
-         set_config('enable_material', 'off', true)",
+        "SELECT set_config('enable_hashjoin', 'off', true), \
+         set_config('enable_mergejoin', 'off', true), set_config('enable_material', 'off', true)",
     )
 }
 
