@@ -3,6 +3,7 @@
 
 mod channel;
 mod connections;
+mod gathered;
 mod health;
 mod waiting;
 

@@ -12,7 +12,7 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use super::{KEEPALIVE, ServerError};
+use super::{KEEPALIVE, ServerError, gathered::Gathered};
 use crate::tls::Tls;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -69,7 +69,7 @@ where
                     Either::Right(Box::new(tls.connect(host, stream).await?))
                 }
             };
-            io::Result::Ok(TokioIo::new(stream))
+            io::Result::Ok(TokioIo::new(Gathered::new(stream)))
         }
     });
     Ok(endpoint

@@ -29,7 +29,7 @@ use tonic::{
 use tower::{Service, ServiceExt};
 
 use self::opening::Opening;
-use super::KEEPALIVE;
+use super::{KEEPALIVE, gathered::Gathered};
 use crate::tls::{Certified, Tls};
 
 const CONNECTIONS: usize = 10_000;
@@ -181,7 +181,7 @@ async fn answer<S>(
         request
     });
     let mut serving = pin!(protocol().serve_connection(
-        TokioIo::new(Opening::new(stream)),
+        TokioIo::new(Gathered::new(Opening::new(stream))),
         TowerToHyperService::new(service),
     ));
     let age = jittered(Duration::from_secs(terms.limits.age_seconds));
