@@ -26,8 +26,9 @@ use crate::client::shop::{Shop, ShopMember, Visitor};
 
 const BRAND_ID: &str = "bench";
 const WATCHED_BRAND_ID: &str = "bench-watched";
-/// What all callers share: one connection would be the limit by itself.
-const CONNECTIONS: usize = 8;
+/// What all callers share: one connection would be the limit by itself, and of many each has less to send
+/// at once.
+const CONNECTIONS: usize = 4;
 /// Enough that those who write at once seldom write into the same chatroom.
 const CHATROOMS: usize = 1_024;
 /// What is said: 64 characters.
