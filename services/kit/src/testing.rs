@@ -8,6 +8,7 @@ mod migrations;
 mod nats;
 mod postgres;
 mod s3;
+mod server;
 #[cfg(test)]
 pub(crate) mod stub;
 

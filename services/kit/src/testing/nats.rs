@@ -1,17 +1,11 @@
 //! A NATS server of a test's own: the one named by `RAPPORT_TEST_NATS_SERVER`, which `scripts/test`
 //! installs; a test that finds none fails and says so.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::{fs, path::Path, process::Child, time::Duration};
 
 use serde::Deserialize;
-use uuid::Uuid;
 
-use super::wait_until;
+use super::{server::Server, wait_until};
 use crate::config::BrokerConfig;
 
 const NATS_SERVER: &str = "RAPPORT_TEST_NATS_SERVER";
@@ -26,10 +20,9 @@ struct Ports {
 
 /// A running server, on ports that the system chose; it and its folder go with this value.
 pub struct TestNats {
-    folder: PathBuf,
     settings: String,
     ports: Ports,
-    server: Child,
+    server: Server,
 }
 
 impl TestNats {
@@ -57,19 +50,17 @@ impl TestNats {
     ///
     /// As [`TestNats::start`].
     pub async fn start_as(settings: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("rapport-nats-{}", Uuid::new_v4()));
-        fs::create_dir(&folder).expect("there is a folder for temporary files");
+        let folder = Server::folder_of("nats");
         let anywhere = Ports {
             nats: vec!["nats://127.0.0.1:-1".to_owned()],
             monitoring: vec!["http://127.0.0.1:-1".to_owned()],
         };
         let settings = settings.replace("/data", &folder.display().to_string());
-        let (server, ports) = run(&folder, &settings, &anywhere).await;
+        let (process, ports) = run(&folder, &settings, &anywhere).await;
         Self {
-            folder,
             settings,
             ports,
-            server,
+            server: Server::new(folder, process),
         }
     }
 
@@ -79,10 +70,7 @@ impl TestNats {
     ///
     /// When it has ended by itself.
     pub fn kill(&mut self) {
-        let ended = self.server.try_wait().expect("the server is our child");
-        assert_eq!(ended, None, "the server has ended by itself");
-        self.server.kill().expect("the server is our child");
-        self.server.wait().expect("the server is our child");
+        self.server.kill();
     }
 
     /// Starts it again, where it was and with what it kept.
@@ -91,7 +79,9 @@ impl TestNats {
     ///
     /// When it does not start.
     pub async fn restart(&mut self) {
-        (self.server, self.ports) = run(&self.folder, &self.settings, &self.ports).await;
+        let (process, ports) = run(self.server.folder(), &self.settings, &self.ports).await;
+        self.server.restarted(process);
+        self.ports = ports;
     }
 
     /// Returns what a service is told of it.
@@ -115,19 +105,11 @@ impl TestNats {
     }
 }
 
-impl Drop for TestNats {
-    fn drop(&mut self) {
-        let _ = self.server.kill();
-        let _ = self.server.wait();
-        let _ = fs::remove_dir_all(&self.folder);
-    }
-}
-
 fn host_and_port(url: &str) -> &str {
     url.split_once("//").map_or(url, |(_, rest)| rest)
 }
 
-/// Runs a server at `ports`; it ends with this process, however that ends.
+/// Runs a server at `ports`, and returns it with those that it says.
 async fn run(folder: &Path, settings: &str, ports: &Ports) -> (Child, Ports) {
     let program = std::env::var(NATS_SERVER)
         .unwrap_or_else(|_| panic!("{NATS_SERVER} is not set: run the tests with scripts/test"));
@@ -139,21 +121,15 @@ async fn run(folder: &Path, settings: &str, ports: &Ports) -> (Child, Ports) {
         folder.display(),
     );
     fs::write(&file, config).expect("the server's folder can be written");
-    let log = fs::File::create(folder.join("log")).expect("the server's folder can be written");
-    let server = Command::new("setpriv")
-        .args(["--pdeathsig", "KILL", "--", &program, "--config"])
-        .arg(&file)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(log)
-        .spawn()
-        .expect("setpriv of util-linux starts the server");
-    let file = folder.join(format!("nats-server_{}.ports", server.id()));
+    let process = Server::spawn(&program, &folder.join("log"), |command| {
+        command.arg("--config").arg(&file);
+    });
+    let file = folder.join(format!("nats-server_{}.ports", process.id()));
     let read = || serde_json::from_slice(&fs::read(&file).ok()?).ok();
     wait_until(LONG, async || {
         let said: Option<Ports> = read();
         said.is_some()
     })
     .await;
-    (server, read().expect("the server has just said it"))
+    (process, read().expect("the server has just said it"))
 }

@@ -4,13 +4,11 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::Child,
     time::Duration,
 };
 
-use uuid::Uuid;
-
-use super::wait_until;
+use super::{server::Server, wait_until};
 
 const PYTHON: &str = "RAPPORT_TEST_PYTHON";
 const REGION: &str = "eu-central-1";
@@ -19,9 +17,8 @@ const LONG: Duration = Duration::from_secs(30);
 /// A running server, on a port that the system chose, with one bucket and one key that may use it; it
 /// and its folder go with this value.
 pub struct TestS3 {
-    folder: PathBuf,
     addr: String,
-    server: Child,
+    server: Server,
 }
 
 impl TestS3 {
@@ -38,14 +35,13 @@ impl TestS3 {
     ///
     /// When there is none, or it does not start.
     pub async fn start() -> Self {
-        let folder = std::env::temp_dir().join(format!("rapport-s3-{}", Uuid::new_v4()));
+        let folder = Server::folder_of("s3");
         fs::create_dir_all(folder.join("buckets/images"))
-            .expect("there is a folder for temporary files");
-        let (server, addr) = run(&folder, "127.0.0.1:0").await;
+            .expect("the server's folder can be written");
+        let (process, addr) = run(&folder, "127.0.0.1:0").await;
         Self {
-            folder,
             addr,
-            server,
+            server: Server::new(folder, process),
         }
     }
 
@@ -55,10 +51,7 @@ impl TestS3 {
     ///
     /// When it has ended by itself.
     pub fn kill(&mut self) {
-        let ended = self.server.try_wait().expect("the server is our child");
-        assert_eq!(ended, None, "the server has ended by itself");
-        self.server.kill().expect("the server is our child");
-        self.server.wait().expect("the server is our child");
+        self.server.kill();
     }
 
     /// Starts it again, where it was and with what its folder holds.
@@ -67,13 +60,15 @@ impl TestS3 {
     ///
     /// When it does not start.
     pub async fn restart(&mut self) {
-        (self.server, self.addr) = run(&self.folder, &self.addr).await;
+        let (process, addr) = run(self.server.folder(), &self.addr).await;
+        self.server.restarted(process);
+        self.addr = addr;
     }
 
     /// Returns the bucket's folder, whose files are the objects, but for folders with a dot, where the server
     /// keeps what it knows of them; an object of which it knows nothing is as old as its file.
     pub fn bucket(&self) -> PathBuf {
-        self.folder.join("buckets/images")
+        self.server.folder().join("buckets/images")
     }
 
     /// Returns what clients read in their environment.
@@ -88,36 +83,22 @@ impl TestS3 {
     }
 }
 
-impl Drop for TestS3 {
-    fn drop(&mut self) {
-        let _ = self.server.kill();
-        let _ = self.server.wait();
-        let _ = fs::remove_dir_all(&self.folder);
-    }
-}
-
-/// Runs a server at `addr`, and returns it with the address that it says; it ends with this process,
-/// however that ends.
+/// Runs a server at `addr`, and returns it with the address that it says.
 async fn run(folder: &Path, addr: &str) -> (Child, String) {
     let python = std::env::var(PYTHON)
         .unwrap_or_else(|_| panic!("{PYTHON} is not set: run the tests with scripts/test"));
     let (host, port) = addr.rsplit_once(':').expect("an address has a port");
     let log = folder.join("log");
-    let written = fs::File::create(&log).expect("the server's folder can be written");
-    let server = Command::new("setpriv")
-        .args(["--pdeathsig", "KILL", "--", &python, "-m", "uvicorn"])
+    let process = Server::spawn(&python, &log, |command| {
         // Not by nanio's own program, which takes no port that the system chooses.
-        .args(["--factory", "nanio.app:build_app"])
-        .args(["--host", host, "--port", port])
-        .env("NANIO_DATA_DIR", folder.join("buckets"))
-        .env("NANIO_REGION", REGION)
-        .env("NANIO_ACCESS_KEY", TestS3::ACCESS_KEY_ID)
-        .env("NANIO_SECRET_KEY", TestS3::SECRET_ACCESS_KEY)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(written)
-        .spawn()
-        .expect("setpriv of util-linux starts the server");
+        command
+            .args(["-m", "uvicorn", "--factory", "nanio.app:build_app"])
+            .args(["--host", host, "--port", port])
+            .env("NANIO_DATA_DIR", folder.join("buckets"))
+            .env("NANIO_REGION", REGION)
+            .env("NANIO_ACCESS_KEY", TestS3::ACCESS_KEY_ID)
+            .env("NANIO_SECRET_KEY", TestS3::SECRET_ACCESS_KEY);
+    });
     let read = || {
         let said = fs::read_to_string(&log).ok()?;
         let (_, rest) = said.split_once("running on http://")?;
@@ -125,5 +106,5 @@ async fn run(folder: &Path, addr: &str) -> (Child, String) {
         Some(addr.to_owned())
     };
     wait_until(LONG, async || read().is_some()).await;
-    (server, read().expect("the server has just said it"))
+    (process, read().expect("the server has just said it"))
 }
