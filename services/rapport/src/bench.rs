@@ -70,8 +70,8 @@ pub struct CommonArgs {
 pub struct SignInArgs {
     #[command(flatten)]
     common: CommonArgs,
-    /// How many messages the long history has.
-    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(10..=10_000_000))]
+    /// How many messages the long history has; the short one has 10.
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(20..=10_000_000))]
     rows: u32,
     /// How many temporary accounts of either size are signed in, in alternation; medians are compared.
     #[arg(long, default_value_t = 21, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -105,8 +105,8 @@ pub struct ChatArgs {
 pub struct AttributionArgs {
     #[command(flatten)]
     common: CommonArgs,
-    /// How many orders the large database has, and ten times as many messages.
-    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1_000..=10_000_000))]
+    /// How many orders the large database has, and ten times as many messages; the small one has 1,000.
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(2_000..=10_000_000))]
     rows: u32,
     /// How many record orders at once, streams that import, and pgbench's clients [default: the best of 8
     /// to 64, of 1 to 8, and of 8 to 64].

@@ -275,7 +275,9 @@ fn a_wrong_setting_is_a_usage_error_with_a_sentence() {
     check(&["--otlp-endpoint", "https://host"], "http://HOST:PORT");
     check(&["--trace-ratio", "1.5"], "from 0 to 1");
     check(&["--no-such-flag"], "--no-such-flag");
+    check(&["bench", "sign-in", "--rows", "10"], "20..");
     check(&["bench", "chat", "--rows", "1000"], "20000..");
+    check(&["bench", "attribution", "--rows", "1000"], "2000..");
     let mut standard = rapport();
     standard.env("OTEL_EXPORTER_OTLP_ENDPOINT", "nowhere");
     assert_eq!(standard.output().unwrap().status.code(), Some(2));
