@@ -16,6 +16,7 @@ use crate::{
     image_files::{ImageFiles, Variant},
     model::Image,
     rewriting::{self, MAX_PIXEL_BYTES, Rewritten},
+    store::images,
 };
 
 /// How many uploads are received at once; each holds what has come of its image, at most 10 MiB.
@@ -97,7 +98,8 @@ impl App {
     ///
     /// # Errors
     ///
-    /// [`ChatError::ImageNotFound`] when it has been erased; [`ChatError::ImagesUnavailable`].
+    /// [`ChatError::ImageNotFound`] when it has been erased, or its file was lost;
+    /// [`ChatError::ImagesUnavailable`].
     pub(super) async fn next_piece(
         &self,
         brand_id: &BrandId,
@@ -111,8 +113,19 @@ impl App {
         }
         let range = offset..size.min(offset + CHUNK_BYTES);
         let files = &self.images.files;
-        let piece = files.read(brand_id, image.id, variant, range).await?;
-        piece.map(Some).ok_or(ChatError::ImageNotFound)
+        if let Some(piece) = files.read(brand_id, image.id, variant, range).await? {
+            return Ok(Some(piece));
+        }
+        // Files go before their row: where that is still there, an erasure is under way, or nobody here
+        // has deleted the file.
+        let mut connection = self.db.read().await?;
+        if images::find(&mut connection, brand_id, image.id)
+            .await?
+            .is_some()
+        {
+            tracing::warn!(image.id = %image.id, "an image has a row and no file");
+        }
+        Err(ChatError::ImageNotFound)
     }
 
     /// Deletes files that no row will ever name; what fails is left to the sweep.

@@ -34,12 +34,20 @@ struct Story {
     member: ShopMember,
 }
 
-/// Starts the program with a bucket; what the test says itself comes after what the server says.
+/// Starts the program with a bucket, and with a log in `folder`; what the test says itself comes after what the
+/// server says.
 fn process(s3: &TestS3, folder: &TempDir) -> Process {
     let told = s3.variables();
     let mut variables = vec![("RAPPORT_IMAGES_URL", TestS3::IMAGES_URL)];
     variables.extend(told.iter().map(|(name, value)| (*name, value.as_str())));
-    Process::start_with(folder.path(), &variables)
+    let mut log = File::options();
+    let log = log
+        .create(true)
+        .append(true)
+        .open(folder.path().join("log"));
+    let mut command = rapport();
+    command.stderr(log.unwrap());
+    Process::start_by(command, folder.path(), &variables)
 }
 
 impl Story {
@@ -228,6 +236,25 @@ async fn while_the_bucket_is_away_uploads_are_refused_and_talk_goes_on() {
     assert_eq!(objects(&story.s3), [""; 0]);
     let image = ann.caller.upload_image(&room, &png).await.unwrap();
     assert_eq!(objects(&story.s3), objects_of(&[&image.image_id]));
+    assert!(story.process.terminate());
+}
+
+/// Who asks learns no more than of an image that is erased; the operator learns it from the log.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_image_that_is_gone_from_the_bucket_is_told_in_the_log() {
+    let story = Story::begin().await;
+    let (ann, room) = story.client("ann").await;
+    let image = ann.caller.upload_image(&room, &noise()).await.unwrap();
+    let id = image.image_id.as_str();
+    for object in objects_of(&[id]) {
+        fs::remove_file(story.s3.bucket().join(object)).unwrap();
+    }
+    let refused = ann.caller.download_image(id, ImageVariant::Full).await;
+    check(refused.unwrap_err(), Code::NotFound, "IMAGE_NOT_FOUND");
+    let log = fs::read_to_string(story.folder.path().join("log")).unwrap();
+    let mut lines = log.lines();
+    let is_told = |line: &str| line.contains("an image has a row and no file") && line.contains(id);
+    assert!(lines.any(is_told), "{log}");
     assert!(story.process.terminate());
 }
 

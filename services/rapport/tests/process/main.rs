@@ -76,7 +76,11 @@ impl Process {
 
     /// As [`Process::start`], with these variables in its environment.
     fn start_with(data_dir: &Path, variables: &[(&str, &str)]) -> Self {
-        let mut command = rapport();
+        Self::start_by(rapport(), data_dir, variables)
+    }
+
+    /// As [`Process::start_with`], by a command that says more.
+    fn start_by(mut command: Command, data_dir: &Path, variables: &[(&str, &str)]) -> Self {
         command.envs(variables.iter().copied());
         command.arg("--data-dir").arg(data_dir);
         for service in ["identity", "chat", "attribution"] {
