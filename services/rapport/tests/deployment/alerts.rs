@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     manifests::{list, text},
@@ -74,30 +74,109 @@ fn every_alert_is_tested_to_come_and_to_stay_away_and_has_a_page() {
     assert_eq!(pages.count(), alerts.len(), "each page is an alert's");
 }
 
+fn panels() -> Vec<Value> {
+    let dashboard = read("deploy/grafana/dashboards/rapport.json");
+    let dashboard: Value = serde_json::from_str(&dashboard).unwrap();
+    list(&dashboard["panels"]).to_vec()
+}
+
+fn expressions(panel: &Value) -> Vec<String> {
+    let targets = list(&panel["targets"]).iter();
+    targets.map(|target| text(&target["expr"])).collect()
+}
+
+/// Returns what the dashboard and the runbooks ask Prometheus for.
+fn shown() -> Vec<String> {
+    let mut shown: Vec<String> = panels().iter().flat_map(expressions).collect();
+    for page in fs::read_dir(repository("docs/runbooks")).unwrap() {
+        let page = fs::read_to_string(page.unwrap().path()).unwrap();
+        let blocks = page.split("```promql\n").skip(1);
+        let lines = blocks.flat_map(|block| block.split("```").next().unwrap().lines());
+        shown.extend(lines.map(str::to_owned));
+    }
+    shown
+}
+
+#[test]
+fn prometheus_can_read_what_the_dashboard_and_the_runbooks_ask_for() {
+    let shown = shown();
+    assert!(shown.len() > 20, "{shown:?}");
+    let rules: Vec<Value> = shown
+        .iter()
+        .map(|expression| expression.replace("$__rate_interval", "5m"))
+        .map(|expression| json!({"record": "shown", "expr": expression}))
+        .collect();
+    let rules = json!({"groups": [{"name": "shown", "rules": rules}]});
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), rules.to_string()).unwrap();
+    let mut promtool = Command::new(setting("RAPPORT_TEST_PROMTOOL"));
+    let arguments = ["check", "rules", "--lint", "none"];
+    let said = output(promtool.args(arguments).arg(file.path()));
+    assert!(
+        said.contains(&format!("{} rules found", shown.len())),
+        "{said}"
+    );
+}
+
+#[test]
+fn the_dashboard_shows_calls_errors_latency_merges_lag_and_credits() {
+    let panels = panels();
+    for (title, metric) in [
+        ("Calls", "rpc_server_call_duration_seconds_count"),
+        ("Calls that failed by our fault", "error_type!=\"\""),
+        ("Latency", "rpc_server_call_duration_seconds_bucket"),
+        ("Sign-ins by outcome", "rapport_sign_ins_total"),
+        ("Event lag, p99", "rapport_event_lag_seconds_bucket"),
+        (
+            "Credits and reversals by reason",
+            "rapport_ledger_entries_total",
+        ),
+    ] {
+        let panel = panels.iter().find(|panel| panel["title"] == title);
+        let panel = panel.unwrap_or_else(|| panic!("there is no panel {title}"));
+        let expressions = expressions(panel);
+        assert!(
+            expressions.iter().all(|one| one.contains(metric)),
+            "{title}"
+        );
+    }
+}
+
+/// Grafana is given the dashboard, and finds where its figures come from.
+#[test]
+fn the_dashboard_is_provisioned() {
+    let compose = yaml(&read("deploy/compose.yaml"));
+    let services = &compose[0]["services"];
+    let folder = "deploy/grafana/provisioning";
+    let dashboards = yaml(&read(&format!("{folder}/dashboards/rapport.yaml")));
+    let path = text(&dashboards[0]["providers"][0]["options"]["path"]);
+    let mounts = list(&services["grafana"]["volumes"]);
+    for mount in [
+        format!("./grafana/dashboards:{path}:ro"),
+        "./grafana/provisioning:/etc/grafana/provisioning:ro".to_owned(),
+    ] {
+        assert!(mounts.contains(&Value::from(mount.as_str())), "{mount}");
+    }
+    let sources = yaml(&read(&format!("{folder}/datasources/rapport.yaml")));
+    let sources = list(&sources[0]["datasources"]);
+    for panel in panels() {
+        let uid = &panel["datasource"]["uid"];
+        let source = sources.iter().find(|source| source["uid"] == *uid);
+        let url = text(&source.unwrap()["url"]);
+        let (host, port) = url.trim_start_matches("http://").split_once(':').unwrap();
+        let published = text(&services[host]["ports"][0]);
+        assert!(published.ends_with(&format!(":{port}")), "{url}");
+    }
+}
+
 /// `docs/telemetry.md` lists all metrics and labels, which another test holds to the program.
 #[test]
 fn every_metric_that_is_asked_for_is_one_that_there_is() {
     let documented = read("docs/telemetry.md");
     let is_documented = |word: &str| documented.contains(&format!("`{word}`"));
-    let mut expressions: Vec<String> = [rules("alert"), rules("record")]
-        .concat()
-        .iter()
-        .map(|rule| text(&rule["expr"]))
-        .collect();
-    let dashboard = read("deploy/grafana/dashboards/rapport.json");
-    let dashboard: Value = serde_json::from_str(&dashboard).unwrap();
-    let panels = list(&dashboard["panels"]).iter();
-    expressions.extend(panels.flat_map(|panel| {
-        let targets = list(&panel["targets"]).iter();
-        targets
-            .map(|target| text(&target["expr"]))
-            .collect::<Vec<_>>()
-    }));
-    for page in fs::read_dir(repository("docs/runbooks")).unwrap() {
-        let page = fs::read_to_string(page.unwrap().path()).unwrap();
-        let parts = page.split("```promql\n").skip(1);
-        expressions.extend(parts.map(|part| part.split("```").next().unwrap().to_owned()));
-    }
+    let rules = [rules("alert"), rules("record")].concat();
+    let mut expressions: Vec<String> = rules.iter().map(|rule| text(&rule["expr"])).collect();
+    expressions.extend(shown());
     let mut count = 0;
     for expression in &expressions {
         let is_part = |c: char| !c.is_ascii_alphanumeric() && c != '_' && c != ':';
