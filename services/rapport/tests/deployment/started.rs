@@ -215,6 +215,10 @@ async fn every_service_starts_as_its_manifest_says_and_answers_its_probes() {
                 let grpc = &deployment.containers()[0][probe]["grpc"];
                 assert_eq!(grpc["port"], HEALTH_PORT, "{probe}");
                 let service = grpc["service"].as_str().unwrap_or_default();
+                let own = format!("rapport.{}.v1.", container.name);
+                let is_named = service == "liveness" && probe != "readinessProbe"
+                    || service.starts_with(&own) && probe == "readinessProbe";
+                assert!(is_named, "{probe}: {service:?}");
                 for status in [started.probed(service).await, started.health(service).await] {
                     assert_eq!(status, ServingStatus::Serving, "{service:?}");
                 }
