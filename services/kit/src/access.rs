@@ -7,6 +7,7 @@
 //! the [`Principal`] in the request's extensions.
 
 mod layer;
+mod message;
 mod principal;
 mod revocation;
 mod rule;

@@ -18,7 +18,7 @@ use tonic::{
 };
 use tower::{Layer, Service};
 
-use super::{Principal, Rules, Standing, TokenVerifier, standing::Lookout, stream};
+use super::{Principal, Rules, Standing, TokenVerifier, message, standing::Lookout, stream};
 use crate::{
     deadline,
     error::{CallError, Refusal},
@@ -144,7 +144,7 @@ impl Access {
         };
         match self.admit(&mut request).await {
             Err(refusal) => refusal.into_status(self.domain).into_http(),
-            Ok(Admission::Single) => self.carry_out(inner, request).await,
+            Ok(Admission::Single) => self.carry_out(inner, message::in_time(request)).await,
             Ok(Admission::Stream(standing)) => {
                 let lost = standing.map(|standing| self.lookout.watch(standing));
                 let over = stream::over(&request, deadline, lost);
