@@ -73,7 +73,7 @@ pub async fn refresh(
         brand_id: brand_id.to_string(),
         key: Some(Key::AccountId(account_id.to_string())),
     };
-    let answer = IDENTITY.read(|| {
+    let answer = IDENTITY.call(|| {
         let (mut identity, request) = (identity.clone(), request.clone());
         async move { identity.resolve_person(request).await }
     });

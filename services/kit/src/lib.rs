@@ -23,7 +23,7 @@ pub mod limit;
 pub mod page;
 pub mod parts;
 pub mod request;
-mod retry;
+pub mod retry;
 pub mod secret;
 pub mod server;
 pub mod telemetry;

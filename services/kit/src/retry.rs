@@ -1,8 +1,8 @@
-//! The second try of a call to another service that only reads.
+//! The second try of a call that does no harm when it is made twice: one that only reads, or that carries an
+//! id of its own.
 //!
-//! A call may meet a replica that just goes. One that reads can be made again without harm, once and at
-//! once, and reaches another. Where most calls fail a second try helps nobody, so it costs from a budget
-//! that only answers fill (gRFC A6).
+//! A call may meet a replica that just goes. Made again, once and at once, it reaches another. Where most
+//! calls fail a second try helps nobody, so it costs from a budget that only answers fill (gRFC A6).
 
 use std::{
     error::Error,
@@ -11,25 +11,46 @@ use std::{
 
 use tonic::{Code, Status};
 
+use crate::telemetry::Count;
+
 /// A failure costs one token, which ten answers bring back.
 const TOKEN: u32 = 10;
 /// A replica that goes may lose hundreds of calls at once.
 const FULL: u32 = 1_000 * TOKEN;
 
+static RETRIES: Count<1> = Count::new(
+    "rapport.call.retries",
+    "{call}",
+    "Calls to another service that were made again because nobody took them",
+    ["peer"],
+);
+
 /// Of this process's calls to identity.
-pub(crate) static IDENTITY: RetryBudget = RetryBudget::new();
+pub(crate) static IDENTITY: RetryBudget = RetryBudget::new("identity");
 
 /// What the calls to one service share.
-pub(crate) struct RetryBudget(AtomicU32);
+pub struct RetryBudget {
+    /// Whom they go to.
+    peer: &'static str,
+    tokens: AtomicU32,
+}
 
 impl RetryBudget {
-    pub(crate) const fn new() -> Self {
-        Self(AtomicU32::new(FULL))
+    /// Returns a full one, of the calls to `peer`.
+    pub const fn new(peer: &'static str) -> Self {
+        Self {
+            peer,
+            tokens: AtomicU32::new(FULL),
+        }
     }
 
-    /// Makes a call that only reads, and once more if nobody could take it and the budget is more than half
-    /// full.
-    pub(crate) async fn read<T, Answer>(&self, call: impl Fn() -> Answer) -> Result<T, Status>
+    /// Makes a call that may be made twice, and makes it once more if nobody could take it and the budget is
+    /// more than half full.
+    ///
+    /// # Errors
+    ///
+    /// How the last try ended.
+    pub async fn call<T, Answer>(&self, call: impl Fn() -> Answer) -> Result<T, Status>
     where
         Answer: Future<Output = Result<T, Status>>,
     {
@@ -37,6 +58,7 @@ impl RetryBudget {
         if !self.count(&answer) {
             return answer;
         }
+        RETRIES.add(1, [self.peer]);
         let answer = call().await;
         self.count(&answer);
         answer
@@ -52,7 +74,7 @@ impl RetryBudget {
             })
         };
         let before = self
-            .0
+            .tokens
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
         is_lost && before.is_ok_and(|tokens| tokens.saturating_sub(TOKEN) > FULL / 2)
     }
@@ -78,12 +100,13 @@ mod tests {
     use std::cell::RefCell;
 
     use super::*;
+    use crate::telemetry::tests::{registry, sample};
 
     /// Makes a call that ends as `codes` say, one after the other, and returns how it ended and how many were
     /// not asked for.
     async fn call(budget: &RetryBudget, codes: &[Code]) -> (Code, usize) {
         let left = RefCell::new(codes.iter());
-        let answer = budget.read(|| {
+        let answer = budget.call(|| {
             let code = *left.borrow_mut().next().expect("it is tried twice at most");
             async move {
                 match code {
@@ -98,7 +121,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_nobody_took_is_tried_once_more() {
-        let budget = RetryBudget::new();
+        let budget = RetryBudget::new("identity");
         for (codes, expected) in [
             (&[Code::Ok, Code::Ok], (Code::Ok, 1)),
             (&[Code::Unavailable, Code::Ok], (Code::Ok, 0)),
@@ -123,12 +146,16 @@ mod tests {
     #[tokio::test]
     async fn where_most_fail_nothing_is_tried_again_until_there_are_answers() {
         const LOST: [Code; 2] = [Code::Unavailable, Code::Unavailable];
-        let budget = RetryBudget::new();
+        let registry = registry();
+        let budget = RetryBudget::new("identity");
         let mut tries = 0;
         for _ in 0..1_000 {
             tries += 2 - call(&budget, &LOST).await.1;
         }
         assert_eq!(tries, 1_000 + 250, "half of the budget, two for each call");
+        let peer = [("peer", "identity")];
+        let counted = sample(&registry, "rapport_call_retries_total", &peer).unwrap();
+        assert_eq!(counted.get_counter().get_value(), 250.0);
         for _ in 0..5_100 {
             call(&budget, &[Code::Ok]).await;
         }

@@ -225,7 +225,7 @@ impl TokenVerifier {
                 Err(CallError::IdentityUnavailable)
             };
         }
-        let answer = IDENTITY.read(|| {
+        let answer = IDENTITY.call(|| {
             let mut identity = identity.clone();
             async move { identity.get_key_set(GetKeySetRequest {}).await }
         });
