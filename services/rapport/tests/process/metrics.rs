@@ -16,13 +16,13 @@ use tonic::Code;
 use super::{Process, operator_token};
 
 /// The samples of a page, each under its name and labels as they stand there.
-struct Page {
+pub(crate) struct Page {
     text: String,
     samples: BTreeMap<String, f64>,
 }
 
 impl Page {
-    fn get(addr: SocketAddr) -> Self {
+    pub(crate) fn get(addr: SocketAddr) -> Self {
         let response = request(addr, "/metrics");
         let (head, text) = response.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
@@ -39,7 +39,7 @@ impl Page {
     }
 
     /// Returns the sum of the samples of `name` that have all of these labels.
-    fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+    pub(crate) fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         self.matching(name, labels).map(|(_, value)| value).sum()
     }
 
@@ -65,6 +65,13 @@ impl Page {
             ("rpc_system_name", "grpc"),
         ];
         self.sum("rpc_server_call_duration_seconds_count", &labels)
+    }
+
+    /// Returns the names of all metrics.
+    fn names(&self) -> BTreeSet<&str> {
+        let kinds = self.text.lines();
+        let kinds = kinds.filter_map(|line| line.strip_prefix("# TYPE "));
+        kinds.filter_map(|kind| kind.split(' ').next()).collect()
     }
 
     /// Returns the values that a label has anywhere.
@@ -158,6 +165,7 @@ async fn metrics_count_the_calls_that_were_made() {
     check_outcomes(&page);
     check_insides(&page);
     check_labels(&page, &shop.brand_id);
+    check_documentation(&page);
     assert!(request(metrics, "/").starts_with("HTTP/1.1 404"));
     assert!(process.terminate());
 }
@@ -213,6 +221,29 @@ fn check_insides(page: &Page) {
     let duration = "rapport_transaction_duration_seconds_count";
     assert_eq!(page.sum(duration, &written), 5.0);
     assert!(page.text.contains("service_name=\"suite\""));
+}
+
+/// What is measured is what docs/telemetry.md says is measured, which another test holds dashboard and alerts to.
+fn check_documentation(page: &Page) {
+    // They need PostgreSQL, a conflict, a broker, a peer that goes, TLS: tests that have those look for these names.
+    const ELSEWHERE: [&str; 5] = [
+        "db_client_connection_wait_time_seconds",
+        "rapport_transaction_retries_total",
+        "rapport_event_dead_letters_total",
+        "rapport_call_retries_total",
+        "rapport_tls_reloads_total",
+    ];
+    let documentation = include_str!("../../../../docs/telemetry.md");
+    let rows = documentation.lines();
+    let rows = rows.filter_map(|line| line.strip_prefix("| `")?.split('|').nth(1));
+    let names = rows.map(|cell| cell.trim().trim_matches('`'));
+    let documented: BTreeSet<&str> = names.take_while(|name| *name != "server").collect();
+    let mut measured = page.names();
+    assert!(measured.remove("target_info"));
+    for name in ELSEWHERE {
+        assert!(measured.insert(name), "{name} is measured here too");
+    }
+    assert_eq!(measured, documented);
 }
 
 /// No id, and nothing that a caller gave, is a label (SPEC 58).

@@ -79,6 +79,9 @@ async fn a_conflict_at_commit_is_run_again_and_counted() {
     // However often its body ran, a transaction is one.
     let duration = sample("rapport_transaction_duration_seconds").unwrap();
     assert_eq!(duration.get_histogram().get_sample_count(), 8);
+    let wait = "db_client_connection_wait_time_seconds";
+    let wait = telemetry::tests::sample(&registry, wait, &[]).unwrap();
+    assert!(wait.get_histogram().get_sample_count() >= 8);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
