@@ -5,6 +5,7 @@
 mod bucket;
 #[path = "../support/collector.rs"]
 mod collector;
+mod dead_letters;
 mod importing;
 mod metrics;
 mod published_keys;
@@ -232,24 +233,6 @@ async fn the_demo_plays_every_case_with_two_replicas_on_postgresql_and_nats() {
     );
     let error = String::from_utf8(again.stderr).unwrap();
     assert!(error.contains("has streams already"), "{error}");
-}
-
-#[tokio::test]
-async fn events_that_were_set_aside_are_listed_and_replayed() {
-    let nats = TestNats::start().await;
-    let events = |arguments: &[&str]| {
-        let mut command = rapport();
-        command.arg("events").args(arguments);
-        command.args(["--events-url", nats.url()]).output().unwrap()
-    };
-    let none = events(&["list"]);
-    assert!(none.status.success() && none.stdout.is_empty(), "{none:?}");
-    let unknown = events(&["replay", "7"]);
-    assert_eq!(unknown.status.code(), Some(1));
-    let all = events(&["replay"]);
-    assert_eq!(all.stdout, b"0 replayed\n", "{all:?}");
-    let nowhere = rapport().args(["events", "list"]).output().unwrap();
-    assert_eq!(nowhere.status.code(), Some(2), "{nowhere:?}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::*;
 
 static HEALED: Mutex<bool> = Mutex::new(false);
+static TRIES: Mutex<u32> = Mutex::new(0);
 
 /// Refuses the event that is numbered 7.
 fn refuse_one<'a>(
@@ -12,6 +13,7 @@ fn refuse_one<'a>(
 ) -> futures_util::future::BoxFuture<'a, Result<(), StoreError>> {
     let has_poison = batch.events.iter().any(|event| event.cause_id == "7");
     if has_poison && !*HEALED.lock().unwrap() {
+        *TRIES.lock().unwrap() += 1;
         return Box::pin(async { Err(StoreError::Corrupt { what: "event" }) });
     }
     apply(connection, batch, now)
@@ -42,6 +44,7 @@ async fn an_event_that_cannot_be_applied_is_set_aside_and_can_be_replayed() {
     );
     assert_eq!(letter.reason, "stored event cannot be read");
     assert_eq!(letter.event.as_ref().unwrap().cause_id, "7");
+    assert!(*TRIES.lock().unwrap() >= 5, "what may pass is tried again");
 
     // Too early: it becomes another letter, and holds up nobody.
     dead_letters.replay(letter).await.unwrap();

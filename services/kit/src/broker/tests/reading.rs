@@ -2,6 +2,7 @@
 
 use async_nats::jetstream::context::PublishErrorKind;
 use futures_util::StreamExt;
+use tokio::sync::Semaphore;
 
 use super::{super::copy::Last, *};
 use crate::event_log::{self, Start};
@@ -140,5 +141,46 @@ async fn a_message_that_is_sent_again_after_the_window_of_duplicates_is_refused(
     append_members(&world.log, 3..5).await;
     world.read(5).await;
     assert_eq!(world.written().await, numbers(0..5));
+    world.end().await;
+}
+
+static IS_APPLIED: Mutex<bool> = Mutex::new(false);
+static GATE: Semaphore = Semaphore::const_new(0);
+
+/// Applies a batch, and does not commit it before the gate opens.
+fn hold<'a>(
+    connection: &'a mut Connection,
+    batch: &'a Batch,
+    now: chrono::DateTime<chrono::Utc>,
+) -> futures_util::future::BoxFuture<'a, Result<(), StoreError>> {
+    Box::pin(async move {
+        apply(connection, batch, now).await?;
+        *IS_APPLIED.lock().unwrap() = true;
+        // Once it is closed everybody passes.
+        let _ = GATE.acquire().await;
+        Ok(())
+    })
+}
+
+#[tokio::test]
+async fn what_is_not_committed_is_not_acknowledged() {
+    let world = World::start(TestEngine::Postgres).await;
+    append_members(&world.log, 0..1).await;
+    world.published(1).await;
+    world.follow(hold).await;
+    wait_until(LONG, async || *IS_APPLIED.lock().unwrap()).await;
+    let broker = world.broker("test").await;
+    let stream = broker.jetstream.get_stream("rapport_identity").await;
+    let stream = stream.unwrap();
+    let name = stream.consumer_names().try_next().await.unwrap().unwrap();
+    let unacknowledged = async || {
+        let info = stream.consumer_info(&name).await.unwrap();
+        info.num_ack_pending
+    };
+    assert_eq!(unacknowledged().await, 1);
+    assert_eq!(members(&world.reader).await, 0);
+    GATE.close();
+    world.read(1).await;
+    wait_until(LONG, async || unacknowledged().await == 0).await;
     world.end().await;
 }
