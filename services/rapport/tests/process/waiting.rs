@@ -8,7 +8,7 @@ use std::{
 
 use kit::{
     server::LIVENESS,
-    testing::{TestNats, TestS3},
+    testing::{TestNats, TestPostgres, TestS3},
 };
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
@@ -139,6 +139,35 @@ async fn who_depends_on_events_is_ready_only_while_they_come() {
     assert_eq!(status, Some(ServingStatus::Serving));
     nats.restart().await;
     for addr in [&chat, &attribution] {
+        wait_until_it_is(addr, "", ServingStatus::Serving).await;
+    }
+    assert!(process.terminate());
+}
+
+/// A database that goes away and comes back takes readiness with it, and no process: each lives on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_is_ready_only_while_its_database_answers() {
+    let mut postgres = TestPostgres::start(&[]).await;
+    let urls = ["identity", "chat", "attribution"].map(|name| postgres.create_database(name));
+    let folder = tempfile::tempdir().unwrap();
+    let variables = [
+        ("RAPPORT_IDENTITY_DATABASE_URL", urls[0].as_str()),
+        ("RAPPORT_CHAT_DATABASE_URL", &urls[1]),
+        ("RAPPORT_ATTRIBUTION_DATABASE_URL", &urls[2]),
+    ];
+    let process = Process::start_with(folder.path(), &variables);
+    let addrs = process.addrs.map(|(_, addr)| addr.to_string());
+    for addr in &addrs {
+        wait_until_it_is(addr, "", ServingStatus::Serving).await;
+    }
+    postgres.kill();
+    for addr in &addrs {
+        wait_until_it_is(addr, "", ServingStatus::NotServing).await;
+        let status = health(addr, LIVENESS).await;
+        assert_eq!(status, Some(ServingStatus::Serving));
+    }
+    postgres.restart().await;
+    for addr in &addrs {
         wait_until_it_is(addr, "", ServingStatus::Serving).await;
     }
     assert!(process.terminate());
