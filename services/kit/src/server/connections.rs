@@ -230,3 +230,23 @@ fn protocol() -> http2::Builder<TokioExecutor> {
         .keep_alive_timeout(KEEPALIVE_TIMEOUT);
     builder
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_that_came_together_do_not_go_together() {
+        let age = Duration::from_secs(1_000);
+        let mut ages: Vec<Duration> = (0..1_000).map(|_| jittered(age)).collect();
+        ages.sort();
+        let (first, last) = (ages[0], ages[999]);
+        assert!(first >= age.mul_f64(0.9) && last <= age.mul_f64(1.1));
+        // That no one of a thousand falls into a tenth of the span has a chance of one in 10^45.
+        for tenth in 0..10 {
+            let from = Duration::from_secs(900 + 20 * tenth);
+            let to = from + Duration::from_secs(20);
+            assert!(ages.iter().any(|age| (from..to).contains(age)), "{tenth}");
+        }
+    }
+}

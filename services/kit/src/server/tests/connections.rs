@@ -15,6 +15,8 @@ use tokio::{
 
 use super::*;
 
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
@@ -38,6 +40,28 @@ impl RawClient {
         let mut payload = vec![0; length as usize];
         self.0.read_exact(&mut payload).await.ok()?;
         Some((head[3], payload))
+    }
+
+    /// Begins a call whose message it never sends.
+    async fn begin_call(&mut self, stream_id: u32, path: &str) {
+        // HPACK (RFC 7541): POST and http from the static table, the rest as literals that are not indexed.
+        let mut block = vec![0x83, 0x86];
+        for (name, value) in [
+            (&b"\x04"[..], path),
+            (&b"\x01"[..], "stub"),
+            (&b"\x0f\x10"[..], "application/grpc"),
+            (&b"\0\x02te"[..], "trailers"),
+        ] {
+            block.extend(name);
+            block.push(u8::try_from(value.len()).unwrap());
+            block.extend(value.as_bytes());
+        }
+        const END_HEADERS: u8 = 4;
+        let mut frame = u32::try_from(block.len()).unwrap().to_be_bytes()[1..].to_vec();
+        frame.extend([HEADERS, END_HEADERS]);
+        frame.extend(stream_id.to_be_bytes());
+        frame.extend(block);
+        self.0.write_all(&frame).await.unwrap();
     }
 
     async fn frame_of(&mut self, kind: u8) -> Vec<u8> {
@@ -149,6 +173,26 @@ async fn a_client_is_told_what_a_connection_may_hold() {
         .collect();
     assert!(told.contains(&(3, 1_000)), "streams: {told:?}");
     assert!(told.contains(&(6, 16 * 1024)), "header list: {told:?}");
+}
+
+#[tokio::test]
+async fn one_call_too_many_of_a_connection_is_refused_and_the_others_go_on() {
+    const REFUSED_STREAM: u32 = 7;
+    let (addr, _) = run(ConnectionArgs::default()).await;
+    let mut client = RawClient::connect(addr).await;
+    client.frame_of(SETTINGS).await;
+    // It has taken note of the limits, which it keeps to no more than to anything else.
+    client.0.write_all(b"\0\0\0\x04\x01\0\0\0\0").await.unwrap();
+    for number in 0..=1_000 {
+        let path = "/rapport.identity.v1.SessionService/GetKeySet";
+        client.begin_call(2 * number + 1, path).await;
+    }
+    let code = client.frame_of(RST_STREAM).await;
+    assert_eq!(code, REFUSED_STREAM.to_be_bytes());
+    // Those that it has begun are answered: one whose message comes now.
+    let message = b"\0\0\x05\0\x01\0\0\0\x01\0\0\0\0\0";
+    client.0.write_all(message).await.unwrap();
+    client.frame_of(HEADERS).await;
 }
 
 #[tokio::test]
