@@ -1,4 +1,5 @@
-//! Callers who do not give up: a call that fails is made again, to another replica, until it is answered.
+//! Callers who do not give up: a call that fails is made again, to another replica, until it is answered. Or,
+//! where nothing may fail, callers who take no failure.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -6,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use kit::backoff::Backoff;
+use kit::{backoff::Backoff, retry::RetryBudget};
 use rapport::client::{
     Caller, Channels,
     shop::{Shop, ShopMember, service_token},
@@ -29,6 +30,9 @@ pub(crate) struct Load {
     answered: AtomicUsize,
     failed: AtomicUsize,
     is_over: AtomicBool,
+    /// The policy of callers who take no failure.
+    policy: Option<RetryBudget>,
+    tries: AtomicUsize,
 }
 
 impl Load {
@@ -48,6 +52,17 @@ impl Load {
             answered: AtomicUsize::new(0),
             failed: AtomicUsize::new(0),
             is_over: AtomicBool::new(false),
+            policy: None,
+            tries: AtomicUsize::new(0),
+        })
+    }
+
+    /// As [`Load::prepare`], for callers who take no failure: all their calls may be made twice, so the services'
+    /// own policy makes one again that nobody took, once and at once.
+    pub(crate) async fn prepare_strictly(channels: &Channels, shop: &Shop) -> anyhow::Result<Self> {
+        Ok(Self {
+            policy: Some(RetryBudget::new("a service")),
+            ..Self::prepare(channels, shop).await?
         })
     }
 
@@ -55,7 +70,8 @@ impl Load {
     ///
     /// # Errors
     ///
-    /// What it is refused for, where that is no fault's doing; that it is not answered at all.
+    /// What it is refused for, where that is no fault's doing, or no failure is taken; that it is not answered
+    /// at all.
     pub(crate) async fn insist<T, F>(
         &self,
         token: &str,
@@ -65,10 +81,20 @@ impl Load {
         F: Future<Output = Result<Response<T>, Status>>,
     {
         let mut backoff = Backoff::new();
+        let call = |caller| {
+            self.tries.fetch_add(1, Ordering::SeqCst);
+            call(caller)
+        };
         loop {
             let caller = self.channels.caller(token)?;
             self.under_way.fetch_add(1, Ordering::SeqCst);
-            let answer = tokio::time::timeout(LONGEST_CALL, call(caller)).await;
+            let answer = async {
+                match &self.policy {
+                    Some(policy) => policy.call(|| call(caller.clone())).await,
+                    None => call(caller).await,
+                }
+            };
+            let answer = tokio::time::timeout(LONGEST_CALL, answer).await;
             self.under_way.fetch_sub(1, Ordering::SeqCst);
             match answer.context("a call hangs")? {
                 Ok(response) => {
@@ -76,7 +102,8 @@ impl Load {
                     return Ok(response.into_inner());
                 }
                 Err(status) => {
-                    ensure!(is_a_faults_doing(&status), "{status:?}");
+                    let is_taken = self.policy.is_none() && is_a_faults_doing(&status);
+                    ensure!(is_taken, "{status:?}");
                     self.failed.fetch_add(1, Ordering::SeqCst);
                 }
             }
@@ -104,6 +131,11 @@ impl Load {
 
     pub(crate) fn answered(&self) -> usize {
         self.answered.load(Ordering::SeqCst)
+    }
+
+    /// Returns how often a call was made, be it for the first time or again.
+    pub(crate) fn tries(&self) -> usize {
+        self.tries.load(Ordering::SeqCst)
     }
 
     /// Returns how many calls have failed and were made again.

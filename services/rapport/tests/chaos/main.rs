@@ -1,12 +1,15 @@
 //! `kill -9` under load: of each service, of PostgreSQL, of NATS, and of all at once. What was acknowledged
-//! outlives it, nothing is there twice, and credits are those of a model.
+//! outlives it, nothing is there twice, and credits are those of a model. And a rolling restart, which costs no
+//! call.
 //!
 //! `scripts/chaos` runs many rounds; as a test each fault has one or two. A round in which the fault hit
 //! nothing fails.
 
+mod balancer;
 mod checks;
 mod load;
 mod model;
+mod rolling;
 mod stack;
 mod story;
 

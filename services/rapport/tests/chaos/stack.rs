@@ -16,7 +16,7 @@ use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
-use crate::Victim;
+use crate::{Victim, balancer::Balancer};
 
 pub(crate) const SERVICES: [&str; 3] = ["identity", "chat", "attribution"];
 pub(crate) const REPLICAS: usize = 2;
@@ -26,6 +26,8 @@ pub(crate) struct Stack {
     nats: TestNats,
     /// Of each service as many as [`REPLICAS`], in the order of [`SERVICES`].
     replicas: Vec<Replica>,
+    /// Where each service is found as one, whichever replica answers, if its peers find it so.
+    balancers: Option<[Balancer; 3]>,
     folder: TempDir,
     is_postgres_dead: bool,
     is_nats_dead: bool,
@@ -41,8 +43,22 @@ struct Replica {
 }
 
 impl Stack {
-    /// Starts all of it, and waits until all serve.
+    /// Starts all of it, and waits until all serve. Each replica has one of each other service as its peer.
     pub(crate) async fn start() -> anyhow::Result<Self> {
+        Self::start_behind(None).await
+    }
+
+    /// As [`Stack::start`], where peers and callers find a service wherever one of its replicas serves.
+    pub(crate) async fn start_balanced() -> anyhow::Result<Self> {
+        let balancers = [
+            Balancer::start().await?,
+            Balancer::start().await?,
+            Balancer::start().await?,
+        ];
+        Self::start_behind(Some(balancers)).await
+    }
+
+    async fn start_behind(balancers: Option<[Balancer; 3]>) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("rapport-chaos").tempdir()?;
         let postgres = TestPostgres::start(&[]).await;
         for service in SERVICES {
@@ -53,19 +69,23 @@ impl Stack {
             postgres,
             nats,
             replicas: Vec::new(),
+            balancers,
             folder,
             is_postgres_dead: false,
             is_nats_dead: false,
         };
         for number in 0..REPLICAS {
-            let addrs = [free_addr()?, free_addr()?, free_addr()?];
-            let replicas = SERVICES.map(|service| Replica {
-                service,
-                environment: stack.environment(service, addrs),
-                log: stack.folder.path().join(format!("{service}-{number}.log")),
-                process: None,
-            });
-            stack.replicas.extend(replicas);
+            let own = [free_addr()?, free_addr()?, free_addr()?];
+            for (index, service) in SERVICES.into_iter().enumerate() {
+                let mut addrs = stack.balanced_addrs().unwrap_or(own);
+                addrs[index] = own[index];
+                stack.replicas.push(Replica {
+                    service,
+                    environment: stack.environment(service, addrs),
+                    log: stack.folder.path().join(format!("{service}-{number}.log")),
+                    process: None,
+                });
+            }
         }
         stack.revive().await?;
         stack.wait_until_all_serve().await?;
@@ -133,17 +153,54 @@ impl Stack {
     }
 
     async fn wait_until_all_serve(&self) -> anyhow::Result<()> {
-        for replica in &self.replicas {
-            let channel = kit::server::channel(&format!("http://{}", replica.addr()))?;
-            wait_until("all services serve", async || {
-                let health = &mut HealthClient::new(channel.clone());
-                let answer = health.check(HealthCheckRequest::default()).await;
-                let status = answer.map(|answer| answer.into_inner().status());
-                Ok((status.ok() == Some(ServingStatus::Serving)).then_some(()))
-            })
-            .await?;
+        for index in 0..self.replicas.len() {
+            self.wait_until_it_serves(index).await?;
         }
         Ok(())
+    }
+
+    async fn wait_until_it_serves(&self, index: usize) -> anyhow::Result<()> {
+        let addr = self.replicas[index].addr();
+        let channel = kit::server::channel(&format!("http://{addr}"))?;
+        wait_until("the replica serves", async || {
+            let health = &mut HealthClient::new(channel.clone());
+            let answer = health.check(HealthCheckRequest::default()).await;
+            let status = answer.map(|answer| answer.into_inner().status());
+            Ok((status.ok() == Some(ServingStatus::Serving)).then_some(()))
+        })
+        .await?;
+        if let Some(balancers) = &self.balancers {
+            balancers[index % SERVICES.len()].add(addr);
+        }
+        Ok(())
+    }
+
+    /// Returns how many processes there are.
+    pub(crate) fn process_count(&self) -> usize {
+        self.replicas.len()
+    }
+
+    /// Ends a process as an orchestrator does, and starts it anew. Nobody is told before it is.
+    pub(crate) async fn restart(&mut self, index: usize) -> anyhow::Result<()> {
+        let replica = &mut self.replicas[index];
+        replica.terminate().await?;
+        // A new process waits for what it needs, and is found once it is ready.
+        if let Some(balancers) = &self.balancers {
+            balancers[index % SERVICES.len()].remove(replica.addr());
+        }
+        replica.start()?;
+        self.wait_until_it_serves(index).await
+    }
+
+    fn balanced_addrs(&self) -> Option<[SocketAddr; 3]> {
+        let balancers = self.balancers.as_ref()?;
+        Some(balancers.each_ref().map(Balancer::addr))
+    }
+
+    /// Returns so many connections to each service, each to a replica by lot.
+    pub(crate) fn balanced_channels(&self, count: usize) -> anyhow::Result<Channels> {
+        let addrs = self.balanced_addrs().context("nothing is balanced")?;
+        Channels::to_replicas(&vec![addrs; count])
     }
 
     /// Returns connections to all replicas.
@@ -209,7 +266,29 @@ impl Replica {
     }
 
     fn kill(&mut self) -> anyhow::Result<()> {
-        let mut process = self.process.take().context("it is killed once")?;
+        let mut process = self.take()?;
+        process.kill()?;
+        process.wait()?;
+        Ok(())
+    }
+
+    /// Sends SIGTERM, and waits until the process has ended well.
+    async fn terminate(&mut self) -> anyhow::Result<()> {
+        let mut process = self.take()?;
+        let pid = process.id().to_string();
+        let told = Command::new("kill").args(["-TERM", &pid]).status()?;
+        ensure!(told.success(), "{} is not told", self.service);
+        let ended = wait_until("the process ends", || {
+            std::future::ready(process.try_wait().map_err(anyhow::Error::from))
+        });
+        let ended = ended.await?;
+        ensure!(ended.success(), "{} ends badly: {ended}", self.service);
+        Ok(())
+    }
+
+    /// Returns the process, which must still run.
+    fn take(&mut self) -> anyhow::Result<Child> {
+        let mut process = self.process.take().context("it is ended once")?;
         let ended = process.try_wait()?;
         let log = || fs::read_to_string(&self.log).unwrap_or_default();
         ensure!(
@@ -218,9 +297,7 @@ impl Replica {
             self.service,
             log()
         );
-        process.kill()?;
-        process.wait()?;
-        Ok(())
+        Ok(process)
     }
 }
 
