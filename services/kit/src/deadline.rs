@@ -60,6 +60,17 @@ pub(crate) async fn within<T>(deadline: Instant, work: impl Future<Output = T>) 
         .ok()
 }
 
+/// Returns `work` for a task of its own, which works for whom the present task works.
+pub(crate) fn inherited<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
+    let deadline = DEADLINE.try_with(|deadline| *deadline).ok();
+    async move {
+        match deadline {
+            Some(deadline) => DEADLINE.scope(deadline, work).await,
+            None => work.await,
+        }
+    }
+}
+
 /// Returns how long he still waits for whom the present task works.
 pub(crate) fn remaining() -> Option<Duration> {
     let deadline = DEADLINE.try_with(|deadline| *deadline).ok()?;

@@ -10,7 +10,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 use tracing::Instrument;
 
-use crate::error::CallError;
+use crate::{deadline, error::CallError};
 
 /// How many parts may wait for the reader.
 const PARTS_AHEAD: usize = 8;
@@ -50,7 +50,7 @@ where
             result = writing => result,
         }
     };
-    let task = tokio::spawn(task.in_current_span());
+    let task = tokio::spawn(deadline::inherited(task).in_current_span());
     let end = stream::once(task).filter_map(move |ended| async move {
         match ended {
             Ok(Ok(())) => None,

@@ -6,6 +6,7 @@ mod bucket;
 #[path = "../support/collector.rs"]
 mod collector;
 mod dead_letters;
+mod deadlines;
 mod importing;
 mod metrics;
 mod published_keys;

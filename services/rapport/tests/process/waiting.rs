@@ -43,7 +43,7 @@ async fn wait_until_it_is(addr: &str, service: &str, expected: ServingStatus) {
 }
 
 /// Starts one service on a free port, and returns it with its address.
-fn alone(
+pub(crate) fn alone(
     service: &str,
     data_dir: &Path,
     variables: impl IntoIterator<Item = (&'static str, String)>,
