@@ -9,6 +9,7 @@ use std::{
     process::{Child, Stdio},
 };
 
+use kit::testing::TestNats;
 use opentelemetry_proto::tonic::{
     common::v1::{KeyValue, any_value::Value},
     trace::v1::Span,
@@ -45,7 +46,19 @@ struct Service {
 impl Service {
     /// Starts `name`, which is told where those stand that are there already.
     fn start(name: &str, data_dir: &Path, collector: &str, peers: &[(&str, &Service)]) -> Self {
+        Self::start_with(name, data_dir, collector, peers, &[])
+    }
+
+    /// As [`Service::start`], with these variables in its environment.
+    fn start_with(
+        name: &str,
+        data_dir: &Path,
+        collector: &str,
+        peers: &[(&str, &Service)],
+        variables: &[(&str, &str)],
+    ) -> Self {
         let mut command = rapport();
+        command.envs(variables.iter().copied());
         command.arg(name).arg("--data-dir").arg(data_dir);
         command.arg(format!("--{name}-addr")).arg("127.0.0.1:0");
         for (peer, service) in peers {
@@ -139,10 +152,21 @@ const RECORD: &str = "attribution rapport.attribution.v1.OrderService/RecordOrde
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_trace_of_an_order_spans_the_three_services() {
+    check_trace_of_order(&[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_trace_of_an_order_goes_through_nats() {
+    let nats = TestNats::start().await;
+    check_trace_of_order(&[("RAPPORT_EVENTS_URL", nats.url())]).await;
+}
+
+async fn check_trace_of_order(variables: &[(&str, &str)]) {
     let folder = tempfile::tempdir().unwrap();
     let collector = Collector::start().await.unwrap();
     let start = |name, peers: &[(&str, &Service)]| {
-        Service::start(name, folder.path(), &collector.endpoint, peers)
+        let endpoint = &collector.endpoint;
+        Service::start_with(name, folder.path(), endpoint, peers, variables)
     };
     let identity = start("identity", &[]);
     let chat = start("chat", &[("identity", &identity)]);
