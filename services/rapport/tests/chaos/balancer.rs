@@ -37,11 +37,17 @@ impl Balancer {
     }
 
     pub(crate) fn add(&self, replica: SocketAddr) {
-        self.ready.lock().unwrap().push(replica);
+        self.ready
+            .lock()
+            .expect("nobody panics with it")
+            .push(replica);
     }
 
     pub(crate) fn remove(&self, replica: SocketAddr) {
-        self.ready.lock().unwrap().retain(|addr| *addr != replica);
+        self.ready
+            .lock()
+            .expect("nobody panics with it")
+            .retain(|addr| *addr != replica);
     }
 }
 
@@ -53,7 +59,7 @@ impl Drop for Balancer {
 
 async fn accept(listener: TcpListener, ready: Arc<Mutex<Vec<SocketAddr>>>) {
     while let Ok((caller, _)) = listener.accept().await {
-        let mut replicas = ready.lock().unwrap().clone();
+        let mut replicas = ready.lock().expect("nobody panics with it").clone();
         replicas.shuffle(&mut rand::rng());
         tokio::spawn(connect(caller, replicas));
     }

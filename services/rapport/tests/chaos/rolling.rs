@@ -102,7 +102,7 @@ async fn play(stack: &mut Stack, load: &Load, heard: &[Heard; 2]) -> anyhow::Res
             Ok(heard
                 .messages
                 .lock()
-                .unwrap()
+                .expect("nobody panics with it")
                 .is_superset(&expected)
                 .then_some(()))
         });
@@ -143,7 +143,10 @@ impl Heard {
                     Err(status) => break status,
                 };
                 if let Some(Update::Message(message)) = told.update {
-                    self.messages.lock().unwrap().insert(message.message_id);
+                    self.messages
+                        .lock()
+                        .expect("nobody panics with it")
+                        .insert(message.message_id);
                 }
                 resume_position = told.position;
             };
