@@ -17,7 +17,7 @@
 mod body;
 mod error;
 mod pool;
-mod postgres;
+pub(crate) mod postgres;
 pub(crate) mod schema;
 mod snapshot;
 mod sqlite;

@@ -52,10 +52,13 @@ const MIGRATION_LOCK_POLL: Duration = Duration::from_millis(50);
 /// table is read whole even where one row is asked for; so an index is used wherever there is one.
 /// Where there is none the planner thinks a query dear, for which it would then compile code.
 /// Source: PostgreSQL, Transaction Isolation, Serializable Isolation Level.
-const SESSION_SETTINGS: &str = "SET statement_timeout = '10s'; \
+///
+/// Where a table is small, to collect the rows and sort them looks as good as to take them in the order
+/// of their index; where it has grown, that reads all for a page of it.
+pub(crate) const SESSION_SETTINGS: &str = "SET statement_timeout = '10s'; \
      SET idle_in_transaction_session_timeout = '1s'; SET application_name = 'rapport'; \
      SET plan_cache_mode = force_generic_plan; SET max_parallel_workers_per_gather = 0; \
-     SET enable_seqscan = off; SET jit = off";
+     SET enable_seqscan = off; SET enable_bitmapscan = off; SET jit = off";
 
 /// A plan that was made while a table was empty must serve when it is large: rows are looked up by index
 /// alone.

@@ -13,7 +13,7 @@ use secrecy::ExposeSecret;
 use uuid::Uuid;
 
 use super::wait_until;
-use crate::db::DatabaseUrl;
+use crate::db::{DatabaseUrl, postgres::SESSION_SETTINGS};
 
 const PROGRAMS: &str = "RAPPORT_TEST_PG_BIN";
 /// Whom the server runs as when this runs as root, as whom it refuses to.
@@ -184,7 +184,7 @@ pub fn assert_rows_come_in_order(url: &DatabaseUrl, statement: &str) {
         panic!("only PostgreSQL shows its plan");
     };
     let statement = statement.replace('?', "'0'");
-    let explain = format!("SET enable_seqscan = off; EXPLAIN (COSTS off) {statement}");
+    let explain = format!("{SESSION_SETTINGS}; EXPLAIN (COSTS off) {statement}");
     let plan = query_postgres(url.expose_secret(), &explain).expect("the statement is planned");
     assert!(plan.contains("Index Scan"), "{plan}");
     assert!(!plan.contains("Sort"), "{plan}");
