@@ -15,7 +15,7 @@ use tonic::{
     transport::{Server, server::TcpIncoming},
 };
 
-use super::{operator_token, terminate, waiting::alone};
+use super::{operator_token, waiting::alone};
 
 /// A service that refuses all calls, and keeps how long their callers wait.
 async fn refusing(waits: &Arc<Mutex<Vec<String>>>) -> SocketAddr {
@@ -46,10 +46,10 @@ async fn a_callers_deadline_goes_along_with_the_calls_that_are_made_for_him() {
     let folder = tempfile::tempdir().unwrap();
     let peer = |name, addr: &dyn ToString| (name, addr.to_string());
     let of_chat = peer("RAPPORT_CHAT_ADDR", &chat);
-    let (mut identity, identity_addr) = alone("identity", folder.path(), [of_chat.clone()]);
+    let (identity, identity_addr) = alone("identity", folder.path(), [of_chat.clone()]);
     let of_identity = peer("RAPPORT_IDENTITY_ADDR", &identity_addr);
     let peers = [of_identity, of_chat];
-    let (mut attribution, attribution_addr) = alone("attribution", folder.path(), peers);
+    let (attribution, attribution_addr) = alone("attribution", folder.path(), peers);
     let [identity_addr, attribution_addr] =
         [identity_addr, attribution_addr].map(|addr| addr.parse().unwrap());
     let channels = Channels::new(identity_addr, chat, attribution_addr).unwrap();
@@ -79,6 +79,6 @@ async fn a_callers_deadline_goes_along_with_the_calls_that_are_made_for_him() {
     };
     let wait_us: u64 = wait.strip_suffix('u').unwrap().parse().unwrap();
     assert!((1..=60_000_000).contains(&wait_us), "{wait}");
-    assert!(terminate(&mut attribution));
-    assert!(terminate(&mut identity));
+    assert!(attribution.terminate());
+    assert!(identity.terminate());
 }

@@ -59,9 +59,40 @@ fn rapport() -> Command {
     command
 }
 
+/// A process, which is killed with this value.
+struct Running(Child);
+
+impl Running {
+    /// Sends SIGTERM.
+    fn tell_to_stop(&self) {
+        let pid = self.0.id().to_string();
+        let told = Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+        assert!(told.success());
+    }
+
+    /// Waits for its end, and returns whether that was a good one.
+    fn wait(mut self) -> bool {
+        self.0.wait().unwrap().success()
+    }
+
+    /// Sends SIGTERM, and returns whether it ended well.
+    fn terminate(self) -> bool {
+        self.tell_to_stop();
+        self.wait()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// The suite as a process, on free ports.
 struct Process {
-    child: Child,
+    running: Running,
     channels: Channels,
     /// Where its metrics are, if anywhere.
     metrics: Option<SocketAddr>,
@@ -102,7 +133,7 @@ impl Process {
         let metrics = is_measured.then(|| addr("metrics"));
         let (identity, chat, attribution) = (addr("identity"), addr("chat"), addr("attribution"));
         Self {
-            child,
+            running: Running(child),
             channels: Channels::new(identity, chat, attribution).unwrap(),
             metrics,
             addrs: [
@@ -129,24 +160,8 @@ impl Process {
     }
 
     /// Sends SIGTERM, and returns whether it ended well.
-    fn terminate(mut self) -> bool {
-        terminate(&mut self.child)
-    }
-}
-
-/// Sends SIGTERM, and returns whether the process ended well.
-fn terminate(child: &mut Child) -> bool {
-    let pid = child.id().to_string();
-    let told = Command::new("kill").args(["-TERM", &pid]).status().unwrap();
-    assert!(told.success());
-    child.wait().unwrap().success()
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+    fn terminate(self) -> bool {
+        self.running.terminate()
     }
 }
 
@@ -302,6 +317,7 @@ async fn a_reader_who_goes_does_not_end_the_suite() {
     command.arg("--data-dir").arg(folder.path());
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let running = Running(child);
     assert_eq!(lines.take(3).map_while(Result::ok).count(), 3);
     // The calls to paste are printed after that.
     wait_until("the demo Brand is there", async || {
@@ -309,7 +325,7 @@ async fn a_reader_who_goes_does_not_end_the_suite() {
     })
     .await
     .unwrap();
-    assert!(terminate(&mut child));
+    assert!(running.terminate());
 }
 
 /// Runs a printed call in a shell, as who pastes it.

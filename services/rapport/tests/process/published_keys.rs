@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead, BufReader, Write},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
 };
 
 use kit::clock::Clock;
@@ -21,14 +21,14 @@ use serde_json::{Value, json};
 use tonic::{Code, Response, Status};
 use tonic_types::StatusExt;
 
-use crate::{Process, operator_token, setting};
+use crate::{Process, Running, operator_token, setting};
 
 const ISSUER: &str = "https://login.shop.example";
 const AUDIENCE: &str = "shop";
 
 /// A web server that is not ours, with a certificate authority of its own.
 struct KeyHost {
-    child: Child,
+    _running: Running,
     made: Value,
 }
 
@@ -54,19 +54,14 @@ impl KeyHost {
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         stdout.read_line(&mut line).unwrap();
         let made = serde_json::from_str(&line).unwrap();
-        Self { child, made }
+        Self {
+            _running: Running(child),
+            made,
+        }
     }
 
     fn text(&self, name: &str) -> &str {
         self.made[name].as_str().unwrap()
-    }
-}
-
-impl Drop for KeyHost {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

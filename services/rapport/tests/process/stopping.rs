@@ -1,10 +1,5 @@
 //! SIGTERM: who looks is told first, then streams end, and then the process, well and in time.
 
-use std::{
-    io::{BufRead, BufReader},
-    process::{Command, Stdio},
-};
-
 use kit::{
     access::Bearer,
     server::{DRAIN_LIMIT, channel},
@@ -16,22 +11,12 @@ use tonic_health::pb::{
 };
 use tonic_types::StatusExt;
 
-use super::{development_secret, rapport};
+use super::{development_secret, waiting::alone};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_with_fifty_streams_is_told_and_ends_well_in_time() {
     let folder = tempfile::tempdir().unwrap();
-    let mut child = rapport()
-        .arg("identity")
-        .arg("--data-dir")
-        .arg(folder.path())
-        .args(["--identity-addr", "127.0.0.1:0"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let line = lines.next().unwrap().unwrap();
-    let addr = line.split_whitespace().last().unwrap();
+    let (running, addr) = alone("identity", folder.path(), []);
     let channel = channel(&format!("http://{addr}")).unwrap();
     let overall = HealthCheckRequest::default();
     let watched = HealthClient::new(channel.clone()).watch(overall).await;
@@ -50,9 +35,7 @@ async fn a_stop_with_fifty_streams_is_told_and_ends_well_in_time() {
         streams.push(stream.unwrap().into_inner());
     }
 
-    let pid = child.id().to_string();
-    let sent = Command::new("kill").args(["-TERM", &pid]).status().unwrap();
-    assert!(sent.success());
+    running.tell_to_stop();
     assert_eq!(told().await, Some(ServingStatus::NotServing));
     for mut stream in streams {
         let status = loop {
@@ -67,7 +50,7 @@ async fn a_stop_with_fifty_streams_is_told_and_ends_well_in_time() {
             (Code::Unavailable, "SHUTTING_DOWN")
         );
     }
-    let ended = tokio::task::spawn_blocking(move || child.wait().unwrap());
+    let ended = tokio::task::spawn_blocking(move || running.wait());
     let ended = tokio::time::timeout(DRAIN_LIMIT, ended).await;
-    assert!(ended.expect("it ends in time").unwrap().success());
+    assert!(ended.expect("it ends in time").unwrap(), "it ends well");
 }

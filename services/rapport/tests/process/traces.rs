@@ -6,7 +6,7 @@ use std::{
     io::{BufRead, BufReader},
     net::{SocketAddr, TcpListener},
     path::Path,
-    process::{Child, Stdio},
+    process::Stdio,
 };
 
 use kit::testing::TestNats;
@@ -31,7 +31,7 @@ use rapport_proto::{
 };
 use tonic::Request;
 
-use super::{Process, operator_token, rapport, terminate};
+use super::{Process, Running, operator_token, rapport};
 use crate::collector::Collector;
 
 const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -39,7 +39,7 @@ const CALLER_SPAN_ID: &str = "00f067aa0ba902b7";
 
 /// One service as a process, found by the others at its address.
 struct Service {
-    child: Child,
+    running: Running,
     addr: SocketAddr,
 }
 
@@ -79,15 +79,10 @@ impl Service {
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let line = stdout.lines().next().unwrap().unwrap();
         let addr = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-        Self { child, addr }
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        Self {
+            running: Running(child),
+            addr,
+        }
     }
 }
 
@@ -355,7 +350,7 @@ async fn a_collector_that_hangs_does_not_hold_up_the_stop() {
     // Connections wait in its queue for good.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", silent.local_addr().unwrap());
-    let mut identity = Service::start("identity", folder.path(), &endpoint, &[]);
+    let identity = Service::start("identity", folder.path(), &endpoint, &[]);
     let uri = format!("http://{}", identity.addr);
     let mut sessions = SessionServiceClient::new(kit::server::channel(&uri).unwrap());
     for _ in 0..10 {
@@ -363,7 +358,7 @@ async fn a_collector_that_hangs_does_not_hold_up_the_stop() {
         sessions.get_key_set(request).await.unwrap();
     }
     let (connection, _) = silent.accept().unwrap();
-    assert!(terminate(&mut identity.child));
+    assert!(identity.running.terminate());
     let log = std::fs::read_to_string(folder.path().join("identity.log")).unwrap();
     assert!(log.contains("did not take the last spans"), "{log}");
     drop(connection);

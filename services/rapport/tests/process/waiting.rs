@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead, BufReader},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
 };
 
 use kit::{
@@ -14,7 +14,7 @@ use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
-use super::{POSTGRES_URL, Process, rapport, setting, terminate, wait_until};
+use super::{POSTGRES_URL, Process, Running, rapport, setting, wait_until};
 
 const SESSIONS: &str = "rapport.identity.v1.SessionService";
 const CHAT: &str = "rapport.chat.v1.ChatService";
@@ -47,7 +47,7 @@ pub(crate) fn alone(
     service: &str,
     data_dir: &Path,
     variables: impl IntoIterator<Item = (&'static str, String)>,
-) -> (Child, String) {
+) -> (Running, String) {
     let mut child = rapport()
         .arg(service)
         .arg("--data-dir")
@@ -60,7 +60,7 @@ pub(crate) fn alone(
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let line = lines.next().unwrap().unwrap();
     let addr = line.split_whitespace().last().unwrap();
-    (child, addr.to_owned())
+    (Running(child), addr.to_owned())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -70,7 +70,7 @@ async fn a_service_whose_database_is_away_lives_and_becomes_ready_when_it_comes(
     let name = format!("waiting_{}", uuid::Uuid::new_v4().simple());
     let folder = tempfile::tempdir().unwrap();
     let url = ("RAPPORT_IDENTITY_DATABASE_URL", format!("{prefix}/{name}"));
-    let (mut child, addr) = alone("identity", folder.path(), [url]);
+    let (running, addr) = alone("identity", folder.path(), [url]);
     wait_until_it_serves(&addr, LIVENESS).await;
     for service in ["", SESSIONS] {
         let status = health(&addr, service).await;
@@ -83,7 +83,7 @@ async fn a_service_whose_database_is_away_lives_and_becomes_ready_when_it_comes(
         .status();
     assert!(made.unwrap().success());
     wait_until_it_serves(&addr, SESSIONS).await;
-    assert!(terminate(&mut child));
+    assert!(running.terminate());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -92,12 +92,12 @@ async fn a_service_whose_broker_is_away_becomes_ready_when_it_comes() {
     nats.kill();
     let folder = tempfile::tempdir().unwrap();
     let url = ("RAPPORT_EVENTS_URL", nats.url().to_owned());
-    let (mut child, addr) = alone("chat", folder.path(), [url]);
+    let (running, addr) = alone("chat", folder.path(), [url]);
     wait_until_it_serves(&addr, LIVENESS).await;
     assert_eq!(health(&addr, "").await, Some(ServingStatus::NotServing));
     nats.restart().await;
     wait_until_it_serves(&addr, CHAT).await;
-    assert!(terminate(&mut child));
+    assert!(running.terminate());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -107,12 +107,12 @@ async fn a_chat_whose_bucket_is_away_becomes_ready_when_it_comes() {
     let folder = tempfile::tempdir().unwrap();
     let url = ("RAPPORT_IMAGES_URL", TestS3::IMAGES_URL.to_owned());
     let variables = s3.variables().into_iter().chain([url]);
-    let (mut child, addr) = alone("chat", folder.path(), variables);
+    let (running, addr) = alone("chat", folder.path(), variables);
     wait_until_it_serves(&addr, LIVENESS).await;
     assert_eq!(health(&addr, "").await, Some(ServingStatus::NotServing));
     s3.restart().await;
     wait_until_it_serves(&addr, CHAT).await;
-    assert!(terminate(&mut child));
+    assert!(running.terminate());
 }
 
 /// Who cannot be told of what is revoked may trust nobody; identity, which knows, goes on.
