@@ -16,7 +16,7 @@ use domain::{
 };
 use kit::db::{Connection, DbText, DbTime, DbUuid, PgText, Sql, StoreError};
 
-pub(crate) use self::reading::{Row, RowKey, delete_before, list_after, list_last};
+pub(crate) use self::reading::{BATCH_LENGTH, Row, RowKey, delete_before, list_after, list_last};
 use super::{schema::chatroom_change, to_column};
 use crate::model::Chatroom;
 

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     error::ChatError,
-    store::chatroom_changes::{self, Row, RowKey},
+    store::chatroom_changes::{self, BATCH_LENGTH, Row, RowKey},
 };
 
 /// How long it waits for a commit of another process before it looks again.
@@ -71,7 +71,9 @@ async fn follow(live: &Live, db: &Db) {
             beat_time = Instant::now() + HEARTBEAT_INTERVAL / SLOTS;
         }
         match found {
-            Ok(rows) if rows.is_empty() => wait(live, &mut commits, &mut near_looks).await,
+            Ok(rows) if rows.is_empty() || (live.is_empty() && rows.len() < BATCH_LENGTH) => {
+                wait(live, &mut commits, &mut near_looks).await;
+            }
             Ok(_) => tokio::time::sleep(READ_INTERVAL).await,
             Err(error) => {
                 tracing::warn!(

@@ -21,7 +21,7 @@ use super::{Ends, Subject};
 use crate::store::from_column;
 
 /// The most rows that are read at a time.
-pub(crate) const BATCH_LENGTH: i64 = 256;
+pub(crate) const BATCH_LENGTH: usize = 256;
 
 /// Where a row stands; the order is the order of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
