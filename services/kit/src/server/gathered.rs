@@ -7,11 +7,14 @@
 use std::{
     io::{self, IoSlice},
     mem,
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll, ready},
 };
 
-use tokio::io::{AsyncRead, AsyncWrite, BufWriter, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, BufWriter, ReadBuf},
+    task::yield_now,
+};
 
 /// Keeps what is written until it is flushed by a task that has let the others run.
 pub(super) struct Gathered<S> {
@@ -62,9 +65,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Gathered<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.stream.buffer().is_empty() && !mem::replace(&mut self.have_run, true) {
-            // A task that wakes itself goes behind all that can run.
-            context.waker().wake_by_ref();
-            return Poll::Pending;
+            // Who yields goes behind all that can run. Who woke himself would wake another worker, too.
+            ready!(pin!(yield_now()).poll(context));
         }
         ready!(Pin::new(&mut self.stream).poll_flush(context))?;
         self.have_run = false;
