@@ -7,14 +7,11 @@
 use std::{
     io::{self, IoSlice},
     mem,
-    pin::{Pin, pin},
+    pin::Pin,
     task::{Context, Poll, ready},
 };
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite, BufWriter, ReadBuf},
-    task::yield_now,
-};
+use tokio::io::{AsyncRead, AsyncWrite, BufWriter, ReadBuf};
 
 /// Keeps what is written until it is flushed by a task that has let the others run.
 pub(super) struct Gathered<S> {
@@ -65,8 +62,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Gathered<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.stream.buffer().is_empty() && !mem::replace(&mut self.have_run, true) {
-            // Who yields goes behind all that can run. Who woke himself would wake another worker, too.
-            ready!(pin!(yield_now()).poll(context));
+            // A task that wakes itself goes behind all that can run.
+            context.waker().wake_by_ref();
+            return Poll::Pending;
         }
         ready!(Pin::new(&mut self.stream).poll_flush(context))?;
         self.have_run = false;
